@@ -1,0 +1,1 @@
+"""The application: conversations, tickets, dispatch, staff workbench, and the one place that wires them (`app.py`)."""

@@ -1,0 +1,1 @@
+"""The workbench of agents, policy editors and dispatchers, behind a login."""

@@ -1,0 +1,1 @@
+"""The resident's chat page and the routes that serve it."""
