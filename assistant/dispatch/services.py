@@ -1,0 +1,117 @@
+"""What the Open311 server offers: services (a city's categories) and the attributes a request may carry."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from typing import Literal
+
+from assistant.errors import BadInput
+
+DataType = Literal["string", "number", "datetime", "text", "singlevaluelist", "multivaluelist"]
+
+MAX_ATTRIBUTE_CHARS = 1000
+
+_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One question of a service definition. `values` are (key, name) pairs of the list types."""
+
+    code: str
+    description: str
+    datatype: DataType = "string"
+    required: bool = False
+    values: tuple[tuple[str, str], ...] = ()
+
+
+def _choices(*names: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, name) for name in names)
+
+
+# Every service takes these; none is required, so that any GeoReport client can file a request.
+COMMON_ATTRIBUTES = (
+    Attribute("title", "标题"),
+    Attribute(
+        "request_type", "诉求类型", "singlevaluelist", False, _choices("咨询", "求助", "投诉", "举报", "建议", "表扬")
+    ),
+    Attribute("urgency", "紧急程度", "singlevaluelist", values=_choices("特急", "紧急", "一般")),
+    Attribute("event_time", "事发时间"),
+    Attribute("place_grid", "所属网格"),
+    Attribute("ticket_number", "来源工单编号"),
+    Attribute("unit", "承办单位"),
+    Attribute("due_at", "办理期限", "datetime"),
+    Attribute("confidential", "诉求人要求保密", "singlevaluelist", values=(("true", "是"), ("false", "否"))),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A kind of request that can be filed; `group` is the first-level category."""
+
+    code: str
+    name: str
+    group: str
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+    attributes: tuple[Attribute, ...] = field(default=COMMON_ATTRIBUTES)
+
+    def check(self, values: dict[str, list[str]]) -> dict[str, str | list[str]]:
+        """The declared attributes among `values`, checked; attributes nobody declared are dropped.
+
+        Raises BadInput, naming the attribute, for a missing required one, an unknown choice, a bad number or time.
+        """
+        checked: dict[str, str | list[str]] = {}
+        for attribute in self.attributes:
+            given = [value for value in values.get(attribute.code, []) if value]
+            if not given:
+                if attribute.required:
+                    raise BadInput(f"缺少必填属性 {attribute.code}（{attribute.description}）。")
+                continue
+            many = attribute.datatype == "multivaluelist"
+            if len(given) > 1 and not many:
+                raise BadInput(f"属性 {attribute.code} 只能填一个值。")
+            for value in given:
+                _check_value(attribute, value)
+            checked[attribute.code] = given if many else given[0]
+        return checked
+
+
+def _check_value(attribute: Attribute, value: str) -> None:
+    if len(value) > MAX_ATTRIBUTE_CHARS:
+        raise BadInput(f"属性 {attribute.code} 超过 {MAX_ATTRIBUTE_CHARS} 个字。")
+    if attribute.datatype in ("singlevaluelist", "multivaluelist"):
+        if value not in {key for key, _ in attribute.values}:
+            raise BadInput(f"属性 {attribute.code} 的值不在可选范围内。")
+    elif attribute.datatype == "number":
+        if not _NUMBER.fullmatch(value):
+            raise BadInput(f"属性 {attribute.code} 应为数字。")
+    elif attribute.datatype == "datetime":
+        try:
+            zoned_time(value)
+        except ValueError:
+            raise BadInput(f"属性 {attribute.code} 应为带时区的 ISO 8601 时间。") from None
+
+
+def zoned_time(text: str, assumed: tzinfo | None = None) -> datetime:
+    """An ISO 8601 time between the years 1900 and 2200; ValueError without a zone, unless one is assumed."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=assumed)
+    if time.tzinfo is None or not 1900 <= time.year <= 2200:
+        raise ValueError("a zoned time of our centuries is wanted")
+    return time
+
+
+class Catalogue:
+    """The services by code, in the order given."""
+
+    def __init__(self, services: Iterable[Service]) -> None:
+        self._services = {service.code: service for service in services}
+
+    def get(self, code: str) -> Service | None:
+        return self._services.get(code)
+
+    def all(self) -> Sequence[Service]:
+        return list(self._services.values())
