@@ -36,5 +36,6 @@ def message_dict(message: Message) -> dict[str, Any]:
         "citations": message.citations or [],
         "ticket": message.ticket,
         "reply_to": message.reply_to,
+        "client_message_id": message.client_message_id,
         "created_at": created.isoformat(),
     }

@@ -7,10 +7,10 @@
 
 import { ApiError, Connection } from "./chat-connection.js";
 import { byline, element, messageItem } from "./chat-cards.js";
+import { buildFrame } from "./chat-frame.js";
 import { Store, newKey } from "./chat-store.js";
 
 const HERE = new URL(".", import.meta.url);
-const SUGGESTIONS = ["办事咨询", "我要投诉", "查工单进度"];
 const MAX_CHARS = 8000;
 const RETRY_MS = [2_000, 4_000, 8_000, 15_000, 30_000];
 const POLL_MS = 4_000;
@@ -47,48 +47,24 @@ class MinshengChat extends HTMLElement {
 
   #build() {
     const root = this.shadowRoot || this.attachShadow({ mode: "open" });
-    const button = (label, attributes, onclick) => element("button", { type: "button", ...attributes, onclick }, label);
-    const ui = (this.#ui = {
-      log: element("ol", { class: "log", role: "log", "aria-live": "polite", "aria-label": "对话", "aria-busy": "true" }),
-      outbox: element("ol", { class: "log outbox" }),
-      typing: element("p", { class: "typing", hidden: true }, element("i"), element("i"), element("i"), element("span", {}, "正在答复")),
-      notice: element("p", { class: "notice", role: "status", hidden: true }),
-      queue: element("p", { class: "queue", role: "status", hidden: true }),
-      text: element("textarea", {
-        rows: 1, id: "text", enterkeyhint: "send", autocomplete: "off", placeholder: "请写下您的问题或诉求", "aria-describedby": "limit",
-        oninput: () => this.#typed(), onkeydown: (event) => this.#key(event),
-      }),
-      limit: element("p", { class: "limit", id: "limit", role: "status", hidden: true }),
-      send: element("button", { type: "submit", class: "send" }, "发送"),
-      person: button("转人工", { class: "person" }, () => this.#say("转人工")),
-      elder: button("长辈版", { class: "plain", "aria-pressed": String(this.hasAttribute("elder")) }, () => this.#toggleElder()),
-      restart: button("重新开始", { class: "plain" }, () => this.#askRestart(true)),
-      sure: element("div", { class: "sure", role: "group", "aria-label": "重新开始", hidden: true }),
-    });
-    ui.sure.append(
-      element("p", {}, "清空这里的对话，从头说起？已生成的工单不受影响。"),
-      button("清空", { class: "choice" }, () => this.#restart()),
-      button("不清空", { class: "choice" }, () => this.#askRestart(false)));
-    ui.welcome = element("section", { class: "welcome", "aria-label": "欢迎" },
-      element("p", { class: "hello" }, "您好，我是市民诉求助手。"),
-      element("p", {}, "想问政策、反映问题，还是查工单？直接说就行。"),
-      element("div", { class: "choices" }, ...SUGGESTIONS.map((text) => button(text, { class: "choice" }, () => this.#say(text)))));
-    ui.scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "对话内容" },
-      ui.welcome, ui.log, ui.outbox, ui.typing);
-    ui.latest = button("看最新消息", { class: "latest", hidden: true }, () => this.#scrollDown());
-    ui.scroll.addEventListener("scroll", () => { if (this.#atEnd()) ui.latest.hidden = true; }, { passive: true });
-    const form = element("form", { class: "composer", onsubmit: (event) => { event.preventDefault(); this.#submit(); } },
-      element("label", { for: "text", class: "unseen" }, "您的问题或诉求"), ui.text, ui.limit,
-      element("div", { class: "actions" }, ui.person, ui.send));
-    const frame = element("div", { class: "frame" },
-      element("header", {},
-        element("img", { src: new URL("seal.svg", HERE).href, alt: "", width: 40, height: 40 }),
-        element("h2", {}, this.getAttribute("heading") || "民声助手"), ui.elder, ui.restart),
-      ui.sure, ui.queue, ui.scroll, ui.latest, ui.notice, form);
-    frame.hidden = true; // until the style is here: no flash of bare text on a slow phone
-    const show = () => { frame.hidden = false; this.#grow(); this.#scrollDown(); };
+    const ui = (this.#ui = buildFrame({
+      heading: this.getAttribute("heading") || "民声助手",
+      seal: new URL("seal.svg", HERE).href,
+      elder: this.hasAttribute("elder"),
+      say: (text) => this.#say(text),
+      submit: () => this.#submit(),
+      typed: () => this.#typed(),
+      key: (event) => this.#key(event),
+      toggleElder: () => this.#toggleElder(),
+      askRestart: (open) => this.#askRestart(open),
+      restart: () => this.#restart(),
+      scrollDown: () => this.#scrollDown(),
+      scrolled: () => { if (this.#atEnd()) ui.latest.hidden = true; },
+    }));
+    ui.frame.hidden = true; // until the style is here: no flash of bare text on a slow phone
+    const show = () => { ui.frame.hidden = false; this.#grow(); this.#scrollDown(); };
     root.replaceChildren(
-      element("link", { rel: "stylesheet", href: new URL("minsheng-chat.css", HERE).href, onload: show, onerror: show }), frame);
+      element("link", { rel: "stylesheet", href: new URL("minsheng-chat.css", HERE).href, onload: show, onerror: show }), ui.frame);
     ui.text.value = this.#store.state.draft || "";
   }
 
@@ -122,8 +98,10 @@ class MinshengChat extends HTMLElement {
   }
 
   #notice(text) {
+    const end = this.#atEnd();
     this.#ui.notice.hidden = !text;
     this.#ui.notice.textContent = text || "";
+    if (end) this.#scrollDown();
   }
 
   #atEnd() {
@@ -163,9 +141,8 @@ class MinshengChat extends HTMLElement {
 
   /** The server shows a message of mine: its echo has done its work. */
   #confirm(message) {
-    const named = this.#echoes.findIndex(({ key }) => key === message.client_message_id);
-    const index = named >= 0 || message.client_message_id ? named : this.#echoes.findIndex(({ state }) => state !== "failed");
-    if (index >= 0) this.#dropEcho(this.#echoes[index]);
+    const echo = this.#echoes.find(({ key }) => key === message.client_message_id);
+    if (echo) this.#dropEcho(echo);
   }
 
   /** Headings between days; only the newest buttons can still be pressed. */
@@ -181,12 +158,13 @@ class MinshengChat extends HTMLElement {
 
   #handover(handover) {
     const { queue, person } = this.#ui;
+    const end = this.#atEnd();
     queue.hidden = !handover;
     person.disabled = Boolean(handover);
     person.textContent = !handover ? "转人工" : handover.state === "agent" ? "人工已接通" : "正在转人工";
-    if (!handover) return;
-    queue.textContent = handover.state === "agent" ? "人工座席正在为您服务，请直接留言。"
+    queue.textContent = !handover ? "" : handover.state === "agent" ? "人工座席正在为您服务，请直接留言。"
       : `已为您呼叫人工座席，${handover.ahead > 0 ? `前面还有 ${handover.ahead} 位` : "您是下一位"}。您可以先把情况写下来。`;
+    if (end) this.#scrollDown();
   }
 
   #take(answer, inOrder) {
