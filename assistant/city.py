@@ -1,0 +1,303 @@
+"""One city's facts, read from a folder and checked: categories, units, responsibilities, places, deadlines, texts."""
+
+import string
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from assistant.city_files import Source, parse, read_yaml
+from assistant.city_models import (
+    Calendar,
+    Category,
+    CategoryGroup,
+    CityFacts,
+    DeadlinesFile,
+    District,
+    Reply,
+    ResponsibilityFile,
+    Unit,
+    UnitsFile,
+)
+from assistant.gazetteer import Gazetteer, Place
+
+__all__ = ["City", "Place"]
+
+# Texts the application shows, with the values each may use.
+TEXT_VALUES: dict[str, frozenset[str]] = {
+    **dict.fromkeys(
+        (
+            "danger_gas", "danger_fire", "danger_electric", "danger_lift", "danger_collapse", "danger_violence",
+            "danger_poisoning", "danger_self_harm", "danger_other", "danger_followup", "place_missing",
+        ),
+        frozenset[str](),
+    ),
+    "ticket_created": frozenset({"number", "unit", "due"}),
+    "ticket_created_danger": frozenset({"number", "unit", "due"}),
+    "ticket_created_review": frozenset({"number", "unit", "due"}),
+    "ticket_created_anonymous": frozenset({"number"}),
+    "ticket_accepted": frozenset({"number", "unit"}),
+    "ticket_resolved": frozenset({"number", "unit", "reply"}),
+    "ticket_resolved_no_reply": frozenset({"number", "unit"}),
+    "ticket_returned": frozenset({"number", "reason"}),
+    "ticket_reassigned": frozenset({"number", "unit", "due"}),
+    "ticket_supplemented": frozenset({"number", "unit"}),
+    "ticket_urged": frozenset({"number", "unit"}),
+    "ticket_withdrawn": frozenset({"number"}),
+    "ticket_closed": frozenset({"number"}),
+    "ticket_reopened": frozenset({"number", "unit", "due"}),
+    "ticket_progress": frozenset({"number", "state", "unit", "due"}),
+    "ticket_not_found": frozenset({"number"}),
+    "ticket_state_refused": frozenset({"number", "state", "operation"}),
+    "greeting": frozenset({"city", "hotline"}),
+}  # fmt: skip
+
+
+class City:
+    """A checked city pack.
+
+    `categories` maps (level 1, level 2) to Category; `level1` lists the first level in order; `units` maps a unit's
+    name to Unit (district departments included); `matrix` holds the responsibility rules; `calendar`, `deadlines`,
+    `replies` are the files of those names.
+    """
+
+    def __init__(
+        self,
+        facts: CityFacts,
+        categories: Sequence[Category],
+        units: Mapping[str, Unit],
+        matrix: ResponsibilityFile,
+        gazetteer: Gazetteer,
+        deadlines: DeadlinesFile,
+        calendar: Calendar,
+        texts: Mapping[str, str],
+        replies: Sequence[Reply],
+    ) -> None:
+        self.facts = facts
+        self.name, self.hotline, self.jurisdiction_id = facts.name, facts.hotline, facts.jurisdiction_id
+        self.time_zone = ZoneInfo(facts.time_zone)
+        self.categories: dict[tuple[str, str], Category] = {(c.level1, c.level2): c for c in categories}
+        self.level1: tuple[str, ...] = tuple(dict.fromkeys(c.level1 for c in categories))
+        self.units: dict[str, Unit] = dict(units)
+        self.matrix = matrix
+        self.gazetteer = gazetteer
+        self.deadlines = deadlines
+        self.calendar = calendar
+        self.texts: dict[str, str] = dict(texts)
+        self.replies: tuple[Reply, ...] = tuple(replies)
+        self._districts = {district.name: district for district in facts.districts}
+
+    @classmethod
+    def load(cls, path: Path | str) -> "City":
+        """Read the folder `path`. Raises ConfigError naming file, line and remedy on the first mistake found."""
+        folder = Path(path)
+        facts = _facts(read_yaml(folder / "city.yml"))
+        deadlines = _deadlines(read_yaml(folder / "deadlines.yml"))
+        categories = _categories(read_yaml(folder / "categories.yml"), deadlines)
+        units, departments = _units(read_yaml(folder / "units.yml"), facts)
+        matrix = _matrix(read_yaml(folder / "responsibility.yml"), categories, units, departments, deadlines)
+        calendar = _calendar(read_yaml(folder / "calendar.yml"))
+        texts = _texts(read_yaml(folder / "texts.yml"))
+        replies = _replies(read_yaml(folder / "replies.yml"), categories)
+        gazetteer = Gazetteer(facts, folder)
+        return cls(facts, categories, units, matrix, gazetteer, deadlines, calendar, texts, replies)
+
+    def category(self, level1: str, level2: str | None = None) -> Category | None:
+        """The category of that name; without a known level 2, the level's 其他; None for an unknown level 1."""
+        return self.categories.get((level1, level2 or "")) or self.categories.get((level1, "其他"))
+
+    def categories_of(self, level1: str) -> tuple[Category, ...]:
+        return tuple(c for (first, _), c in self.categories.items() if first == level1)
+
+    @cached_property
+    def services(self) -> dict[str, Category]:
+        """Open311 service code → category."""
+        return {category.service_code: category for category in self.categories.values()}
+
+    def district(self, name: str) -> District | None:
+        return self._districts.get(name)
+
+    def resolve_place(self, text: str) -> Place:
+        """The grid path of a place as a resident wrote it; unresolved: empty path, confidence 0, text kept."""
+        return self.gazetteer.resolve(text)
+
+    def text(self, key: str, **values: object) -> str:
+        """The canned text `key` with its values; KeyError for an unknown key or a value that is missing."""
+        return self.texts[key].format_map({name: str(value) for name, value in values.items()})
+
+    def is_working_day(self, day: date) -> bool:
+        return self.calendar.is_working_day(day)
+
+
+def _facts(source: Source) -> CityFacts:
+    facts = parse(source, CityFacts)
+    try:
+        ZoneInfo(facts.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        source.fail(f"time zone {facts.time_zone!r} is unknown: use an IANA name such as Asia/Shanghai", "time_zone")
+    seen: dict[str, str] = {}
+    for index, district in enumerate(facts.districts):
+        if district.code == "00":
+            source.fail("district code 00 is kept for places without a district: choose another", "districts", index)
+        for value in {district.name, district.short, district.code, *district.aliases}:
+            if value in seen:
+                source.fail(f"{value!r} is already used by district {seen[value]}: make it unique", "districts", index)
+            seen[value] = district.name
+    return facts
+
+
+def _deadlines(source: Source) -> DeadlinesFile:
+    deadlines = parse(source, DeadlinesFile)
+    for name, entry in deadlines.classes.items():
+        if sum(value is not None for value in (entry.hours, entry.working_hours, entry.working_days)) != 1:
+            source.fail(
+                f"deadline class {name!r} must have exactly one of hours, working_hours, working_days: correct it",
+                "classes", name,
+            )  # fmt: skip
+    for index, rule in enumerate(deadlines.rules):
+        for name in (rule.class_, *rule.deadline):
+            if name not in deadlines.classes:
+                source.fail(f"deadline class {name!r} is unknown: add it under classes or correct it", "rules", index)
+    last = deadlines.rules[-1]
+    if last.urgency or last.request_type or last.deadline:
+        source.fail(
+            "the last rule must have no condition: add {class: general} at the end", "rules", len(deadlines.rules) - 1
+        )
+    return deadlines
+
+
+def _categories(source: Source, deadlines: DeadlinesFile) -> list[Category]:
+    groups = parse(source, tuple[CategoryGroup, ...])
+    result: list[Category] = []
+    names: set[tuple[str, str]] = set()
+    codes: set[str] = set()
+    for g, group in enumerate(groups):
+        for e, entry in enumerate(group.level2):
+            where = (g, "level2", e)
+            code = f"{group.code}.{entry.code}"
+            if (group.name, entry.name) in names:
+                source.fail(f"category {group.name}/{entry.name} is there twice: remove one", *where)
+            if code in codes:
+                source.fail(f"service code {code!r} is there twice: make it unique", *where, "code")
+            if entry.deadline not in deadlines.classes:
+                source.fail(
+                    f"deadline class {entry.deadline!r} is unknown: use one of {', '.join(deadlines.classes)}",
+                    *where, "deadline",
+                )  # fmt: skip
+            names.add((group.name, entry.name))
+            codes.add(code)
+            result.append(
+                Category(
+                    level1=group.name, level2=entry.name, service_code=code, kind=entry.kind, deadline=entry.deadline,
+                    keywords=entry.keywords, description=entry.description,
+                )
+            )  # fmt: skip
+    return result
+
+
+def _units(source: Source, facts: CityFacts) -> tuple[dict[str, Unit], frozenset[str]]:
+    file = parse(source, UnitsFile)
+    units: dict[str, Unit] = {}
+    names: set[str] = set()
+    for index, unit in enumerate(file.units):
+        for name in (unit.name, *unit.aliases):
+            if name in names:
+                source.fail(f"unit name {name!r} is there twice: make it unique", "units", index)
+            names.add(name)
+        units[unit.name] = unit
+    for district in facts.districts:
+        units[district.backstop] = Unit(name=district.backstop, full=district.backstop, kind="district")
+        for department in file.district_departments:
+            name = district.short + department
+            units[name] = Unit(name=name, full=name, kind="district")
+    return units, frozenset(file.district_departments)
+
+
+def _matrix(
+    source: Source,
+    categories: Sequence[Category],
+    units: Mapping[str, Unit],
+    departments: frozenset[str],
+    deadlines: DeadlinesFile,
+) -> ResponsibilityFile:
+    matrix = parse(source, ResponsibilityFile)
+    known = {f"{c.level1}/{c.level2}" for c in categories}
+    defaults: set[str] = set()
+    matters: set[str] = set()
+    if matrix.first_receiver not in units:
+        source.fail(f"unit {matrix.first_receiver!r} is unknown: add it to units.yml or correct it", "first_receiver")
+    for index, rule in enumerate(matrix.rules):
+        where = ("rules", index)
+        for category in rule.category:
+            if category not in known:
+                source.fail(
+                    f"category {category!r} is unknown: write it as 一级/二级 of categories.yml", *where, "category"
+                )
+        for unit in filter(None, (rule.owner, *rule.assist)):
+            if unit not in units:
+                source.fail(f"unit {unit!r} is unknown: add it to units.yml or correct it", *where)
+        if rule.department and rule.department not in departments:
+            source.fail(
+                f"department {rule.department!r} is unknown: add it to district_departments in units.yml",
+                *where, "department",
+            )  # fmt: skip
+        if rule.deadline and rule.deadline not in deadlines.classes:
+            source.fail(f"deadline class {rule.deadline!r} is unknown: correct it", *where, "deadline")
+        if rule.matter is None:
+            if len(rule.category) != 1 or rule.words:
+                source.fail("a rule without matter has one category and no words: add a matter", *where)
+            if rule.category[0] in defaults:
+                source.fail(f"{rule.category[0]} has two rules without matter: remove one", *where)
+            defaults.add(rule.category[0])
+        else:
+            if rule.matter in matters:
+                source.fail(f"matter {rule.matter!r} is there twice: make it unique", *where, "matter")
+            if not rule.words:
+                source.fail(f"matter {rule.matter!r} has no words: add what residents say", *where)
+            matters.add(rule.matter)
+    for category in known - defaults:
+        source.fail(f"category {category} has no rule without matter: add one", "rules")
+    return matrix
+
+
+def _calendar(source: Source) -> Calendar:
+    calendar = parse(source, Calendar)
+    for festival, days in calendar.makeup_days.items():
+        for index, day in enumerate(days):
+            if any(day in holidays for holidays in calendar.holidays.values()):
+                source.fail(f"{day} is a holiday and a make-up day: remove one", "makeup_days", festival, index)
+            if day.weekday() < 5:
+                source.fail(f"make-up day {day} is not a weekend: correct the date", "makeup_days", festival, index)
+    return calendar
+
+
+def _texts(source: Source) -> dict[str, str]:
+    texts = parse(source, dict[str, str])
+    for key, allowed in TEXT_VALUES.items():
+        if key not in texts:
+            source.fail(f"text {key!r} is missing: add it")
+        try:
+            used = {name for _, name, _, _ in string.Formatter().parse(texts[key]) if name is not None}
+        except ValueError as error:
+            source.fail(f"text {key!r} has a wrong brace ({error}): write {{{{ for a brace itself", key)
+        if not used <= allowed:
+            source.fail(
+                f"text {key!r} uses {{{sorted(used - allowed)[0]}}}, which it does not get: use "
+                f"{', '.join(sorted(allowed)) or 'no value'}",
+                key,
+            )
+    return texts
+
+
+def _replies(source: Source, categories: Sequence[Category]) -> tuple[Reply, ...]:
+    replies = parse(source, tuple[Reply, ...])
+    known = {f"{c.level1}/{c.level2}" for c in categories}
+    questions: set[str] = set()
+    for index, reply in enumerate(replies):
+        if reply.category is not None and reply.category not in known:
+            source.fail(f"category {reply.category!r} is unknown: correct it", index, "category")
+        if reply.question in questions:
+            source.fail("this question is there twice: remove one", index, "question")
+        questions.add(reply.question)
+    return replies

@@ -1,0 +1,273 @@
+"""Place names of the city: from what a resident wrote to one grid path (city, district, street, community)."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from rapidfuzz import fuzz, process
+
+from assistant.city_files import read_csv
+from assistant.city_models import CityFacts
+from assistant.errors import ConfigError
+
+_STREET_ENDS = ("街道办事处", "街道办", "街道", "办事处", "镇", "乡")
+_COMMUNITY_ENDS = ("社区居委会", "社区", "居委会", "村委会", "村")
+_ROAD_NEXT = re.compile(
+    r"^(?:[东南西北中]?[一二三四五六七八九十]?(?:路|街|大道|大街|巷|广场|立交|桥|站|胡同|河|湖|公园))"
+)
+_ANONYMISED = re.compile(r"[A-Za-zＡ-Ｚａ-ｚ]\d*(?:市|区|县|镇|街道|乡|村|小区|路)")
+_FUZZY_TOKEN = re.compile(r"[\u4e00-\u9fff]{2,8}?(?:街道|社区|区|镇|乡|村|路|街|大道)")
+_MAX_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`grid_path`: city, district, street, community as far as known; empty when the place is not one of the city.
+
+    `confidence`: 0.95 community, 0.9 street, 0.85 landmark or road, 0.8 district only, less for partial names and
+    typos, 0 unresolved.
+    """
+
+    text: str
+    grid_path: tuple[str, ...]
+    district: str | None
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    district: str
+    street: str | None
+    community: str | None
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    start: int
+    end: int
+    name: _Name
+    fuzzy: bool
+
+
+class Gazetteer:
+    """Names and aliases of districts, streets, communities and landmarks, searched by longest match."""
+
+    def __init__(self, facts: CityFacts, folder: Path) -> None:
+        """Reads gazetteer.csv and landmarks.csv in `folder`; raises ConfigError with file and line."""
+        self._facts = facts
+        self._districts = {district.name: district for district in facts.districts}
+        self._names: dict[str, list[_Name]] = defaultdict(list)
+        self._also_in: dict[tuple[str, str], str] = {}
+        self.streets: dict[str, tuple[str, ...]] = {}
+        self.communities = 0
+        self._read_streets(folder / "gazetteer.csv")
+        self._read_landmarks(folder / "landmarks.csv")
+        self._longest = max(map(len, self._names))
+        self._by_district: dict[str | None, list[str]] = defaultdict(list)
+        for name, places in self._names.items():
+            if len(name) >= 3:
+                self._by_district[None].append(name)
+                for district in {place.district for place in places}:
+                    self._by_district[district].append(name)
+        self._district_words = sorted(
+            {(word, d.name) for d in facts.districts for word in (d.name, d.short, *d.aliases)},
+            key=lambda pair: -len(pair[0]),
+        )
+        city = re.escape(facts.name.removesuffix("市"))
+        self._city = re.compile(
+            rf"^(?:中国)?(?:{re.escape(facts.province)}|{re.escape(facts.province[:-1])})?(?:{city}市?)?"
+        )
+        elsewhere = "|".join(map(re.escape, facts.elsewhere)) or "(?!)"
+        self._elsewhere = re.compile(rf"^(?:[\u4e00-\u9fff]{{2,3}}省)?(?:{elsewhere})(?:市|区|县|省)")
+
+    def resolve(self, text: str) -> Place:
+        """The best place in `text`; an unresolved one keeps the text, an empty path and confidence 0."""
+        written = text.strip()
+        plain = re.sub(r"\s+", "", unicodedata.normalize("NFKC", written))[:_MAX_CHARS]
+        if not plain or _ANONYMISED.search(plain) or self._elsewhere.search(plain):
+            return Place(written, (), None, 0.0)
+        prefix = self._city.match(plain)
+        rest = plain[prefix.end() :] if prefix else plain
+        said_city = bool(prefix and prefix.end())
+        district, rest = self._take_district(rest)
+        hits = self._scan(rest, district) or self._scan_fuzzy(rest, district)
+        if district is None and not hits:
+            district, rest = self._take_district_typo(rest)
+            hits = self._scan(rest, district) if district else hits
+        return self._decide(written, district, hits, said_city)
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def _read_streets(self, path: Path) -> None:
+        seen: dict[tuple[str, str], int] = {}
+        by_district: dict[str, list[str]] = defaultdict(list)
+        for line, row in read_csv(path, ("district", "street", "also_in", "aliases", "communities")):
+            district, street = row["district"], row["street"]
+            for name in filter(None, (district, row["also_in"])):
+                if name not in self._districts:
+                    raise ConfigError(
+                        f"{path}:{line}: district {name!r} is not in city.yml: add it there or correct it"
+                    )
+            if not street:
+                raise ConfigError(f"{path}:{line}: the street is empty: fill it or remove the row")
+            if (district, street) in seen:
+                raise ConfigError(
+                    f"{path}:{line}: {district} {street} is there twice (first on line {seen[district, street]}): "
+                    "merge the rows"
+                )
+            seen[district, street] = line
+            by_district[district].append(street)
+            if row["also_in"]:
+                self._also_in[district, street] = row["also_in"]
+            self._add_street(district, street, row["aliases"].split())
+            for community in row["communities"].split():
+                self._add_community(district, street, community)
+        self.streets = {name: tuple(streets) for name, streets in by_district.items()}
+
+    def _add_street(self, district: str, street: str, aliases: list[str]) -> None:
+        stem = _without(street, _STREET_ENDS)
+        self._add(street, _Name(district, street, None, 0.9))
+        for alias in aliases:
+            self._add(alias, _Name(district, street, None, 0.85))
+        if stem != street:
+            for end in ("街道办事处", "街道办", "办事处", "街道", "镇", "乡"):
+                if stem + end != street:
+                    self._add(stem + end, _Name(district, street, None, 0.8))
+            if len(stem) >= 2:
+                # 花园路 alone is the road as well as the street office: a partial name.
+                self._add(stem, _Name(district, street, None, 0.6))
+
+    def _add_community(self, district: str, street: str, community: str) -> None:
+        self.communities += 1
+        stem = _without(community, _COMMUNITY_ENDS)
+        self._add(community, _Name(district, street, community, 0.95))
+        for end in ("社区", "村", "小区"):
+            if stem + end != community and len(stem) >= 2:
+                self._add(stem + end, _Name(district, street, community, 0.75))
+        if stem != community and len(stem) >= 3:
+            self._add(stem, _Name(district, street, community, 0.6))
+
+    def _read_landmarks(self, path: Path) -> None:
+        for line, row in read_csv(path, ("name", "districts", "street", "aliases")):
+            districts = row["districts"].split()
+            for district in districts:
+                if district not in self._districts:
+                    raise ConfigError(f"{path}:{line}: district {district!r} is not in city.yml: correct it")
+            street = row["street"] or None
+            if street and any(street not in self.streets[district] for district in districts):
+                raise ConfigError(
+                    f"{path}:{line}: street {street!r} is not in gazetteer.csv: correct it or leave it empty"
+                )
+            for name in (row["name"], *row["aliases"].split()):
+                for district in districts:
+                    self._add(name, _Name(district, street, None, 0.85))
+
+    def _add(self, text: str, name: _Name) -> None:
+        self._names[text].append(name)
+
+    # --- searching -------------------------------------------------------------------------------------------------
+
+    def _take_district(self, text: str) -> tuple[str | None, str]:
+        for word, name in self._district_words:
+            at = text.find(word)
+            if at < 0:
+                continue
+            after = text[at + len(word) :]
+            bare = word[-1] not in "区县市"
+            # 金水 is a district only at the start and not in 金水路; 中原区 is one anywhere.
+            if bare and (at > 0 or _ROAD_NEXT.match(after)):
+                continue
+            if not bare and word.endswith("市") and after.startswith("场"):
+                continue
+            return name, text[:at] + after
+        return None, text
+
+    def _take_district_typo(self, text: str) -> tuple[str | None, str]:
+        """金水取 → 金水区: a district's name of three or more characters with one wrong, at the start."""
+        for word, name in self._district_words:
+            head = text[: len(word)]
+            if len(word) >= 3 and len(head) == len(word) and sum(a != b for a, b in zip(head, word, strict=True)) == 1:
+                return name, text[len(word) :]
+        return None, text
+
+    def _scan(self, text: str, district: str | None) -> list[_Hit]:
+        hits: list[_Hit] = []
+        at = 0
+        while at < len(text):
+            for end in range(min(len(text), at + self._longest), at + 1, -1):
+                found = [n for n in self._names.get(text[at:end], ()) if self._fits(n, district)]
+                if district is None and end - at < 3:
+                    found = [name for name in found if name.weight >= 0.75]
+                if found:
+                    hits.extend(_Hit(at, end, name, False) for name in found)
+                    at = end - 1
+                    break
+            at += 1
+        return hits
+
+    def _scan_fuzzy(self, text: str, district: str | None) -> list[_Hit]:
+        names = self._by_district[district]
+        for match in _FUZZY_TOKEN.finditer(text):
+            token = match[0]
+            if len(token) < 4 and district is None:
+                continue
+            cutoff = 66 if len(token) == 3 else 74
+            best = process.extractOne(token, names, scorer=fuzz.ratio, score_cutoff=cutoff)
+            if best and abs(len(best[0]) - len(token)) <= 1 and best[0][-1] == token[-1]:
+                fitting = [name for name in self._names[best[0]] if self._fits(name, district)]
+                return [_Hit(match.start(), match.end(), name, True) for name in fitting]
+        return []
+
+    def _fits(self, name: _Name, district: str | None) -> bool:
+        if district is None or name.district == district:
+            return True
+        return name.street is not None and self._also_in.get((name.district, name.street)) == district
+
+    def _decide(self, written: str, district: str | None, hits: list[_Hit], said_city: bool) -> Place:
+        city = self._facts.name
+        if not hits:
+            if district:
+                return Place(written, (city, district), district, 0.8)
+            return Place(written, (city,) if said_city else (), None, 0.2 if said_city else 0.0)
+        support: dict[tuple[str, str | None, str | None], float] = defaultdict(float)
+        for hit in hits:
+            name = hit.name
+            weight = name.weight * (0.65 if hit.fuzzy else 1.0) * (1 + 0.02 * (hit.end - hit.start))
+            agreeing = sum(
+                0.5
+                for other in hits
+                if other.start != hit.start
+                and other.name.district == name.district
+                and (other.name.street is None or name.street is None or other.name.street == name.street)
+            )
+            depth = 0.05 if name.community else 0.02 if name.street else 0.0
+            key = (name.district, name.street, name.community)
+            support[key] = max(support[key], weight + min(agreeing, 1.0) + depth)
+        ranked = sorted(support.items(), key=lambda item: -item[1])
+        best, score = ranked[0]
+        rivals = [key for key, value in ranked[1:] if value >= score - 0.06 and key != best]
+        source = max(
+            (h for h in hits if (h.name.district, h.name.street, h.name.community) == best), key=lambda h: h.name.weight
+        )
+        confidence = source.name.weight * (0.65 if source.fuzzy else 1.0)
+        if district is None and any(key[0] != best[0] for key in rivals):
+            return Place(written, (city,), None, 0.3)
+        path: tuple[str | None, ...] = best
+        if any(key[1] != best[1] for key in rivals):
+            path, confidence = (best[0], None, None), max(confidence, 0.8 if district else 0.0)
+        elif any(key[2] != best[2] for key in rivals):
+            path = (best[0], best[1], None)
+        if district is not None:
+            confidence = max(confidence, 0.8)
+        known = tuple(part for part in path if part)
+        return Place(written, (city, *known), best[0], round(min(confidence, 0.95), 2))
+
+
+def _without(name: str, ends: tuple[str, ...]) -> str:
+    for end in ends:
+        if name.endswith(end) and len(name) - len(end) >= 2:
+            return name[: -len(end)]
+    return name
