@@ -9,10 +9,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from assistant.db.session import Database
 from assistant.db.upgrade import upgrade
 from tests import servers
+from tests.application import AppServer, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 _names = itertools.count()
@@ -28,8 +30,8 @@ def data_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with servers.postgres(tmp_path_factory.mktemp("postgres")) as url:
+def postgres_server() -> Iterator[str]:
+    with servers.postgres() as url:
         yield url
 
 
@@ -102,3 +104,25 @@ async def db(db_url: str) -> AsyncIterator[Database]:
     database = Database(db_url)
     yield database
     await database.close()
+
+
+@pytest.fixture(scope="session")
+def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+    """One whole application with shipped defaults, shared by the run: each test opens its own conversations."""
+    with serve(tmp_path_factory.mktemp("application")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium, driven by Playwright."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        raise RuntimeError("no Chromium: run tests/system_packages.sh")
+    quiet = ("background-networking", "component-update", "sync", "gpu", "quic")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
+        )
+        yield browser
+        browser.close()

@@ -6,6 +6,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,8 +42,16 @@ def _postgres_binary(name: str) -> str:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """Yield `postgresql://user@127.0.0.1:port` of a fresh cluster without durability."""
+    # Not below pytest's own folder, which only root may enter when root runs the tests.
+    with tempfile.TemporaryDirectory(prefix="minsheng-postgres-", ignore_cleanup_errors=True) as name:
+        with _postgres(Path(name)) as url:
+            yield url
+
+
+@contextmanager
+def _postgres(folder: Path) -> Iterator[str]:
     as_user: list[str] = []
     user = getpass.getuser()
     if os.geteuid() == 0:
@@ -50,11 +59,6 @@ def postgres(folder: Path) -> Iterator[str]:
         user = next((name for name in ("postgres", "nobody") if _user_exists(name)), "nobody")
         as_user = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"]
         shutil.chown(folder, user)
-        for parent in folder.parents:
-            if parent == Path("/tmp"):
-                break
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
     data, log, port = folder / "data", folder / "log", free_port()
     subprocess.run(
         [*as_user, _postgres_binary("initdb"), "-D", data, "-U", "minsheng", "-A", "trust", "-E", "UTF8", "--locale=C"],

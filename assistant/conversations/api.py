@@ -106,7 +106,12 @@ def build_router(gateway: Gateway, tickets: TicketService, events: Events) -> AP
             "place": view.place,
             "created_at": view.created_at.isoformat(),
             "history": [
-                {"at": step.at.isoformat(), "operation": step.operation, "state": step.to_state, "reply": step.public_reply}
+                {
+                    "at": step.at.isoformat(),
+                    "operation": step.operation,
+                    "state": step.to_state,
+                    "reply": step.public_reply,
+                }
                 for step in view.history
             ],
         }

@@ -211,9 +211,7 @@ class Gateway:
             rows = await session.execute(
                 select(Message, Conversation.channel_user)
                 .join(Conversation, Conversation.id == Message.conversation_id)
-                .where(
-                    Conversation.channel == channel, Message.sender != "resident", Message.delivered_at.is_(None)
-                )
+                .where(Conversation.channel == channel, Message.sender != "resident", Message.delivered_at.is_(None))
                 .order_by(Message.id)
                 .limit(limit)
             )

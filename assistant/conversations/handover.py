@@ -123,9 +123,7 @@ class Handover:
             if conversation.state == "agent":
                 raise Conflict("这位市民已经由其他座席接待。")
             conversation.state, conversation.agent_id, conversation.waiting_since = "agent", user_id, None
-            session.add(
-                Message(conversation_id=conversation_id, sender="system", text=TAKEN.format(name=display_name))
-            )
+            session.add(Message(conversation_id=conversation_id, sender="system", text=TAKEN.format(name=display_name)))
         self._events.notify(conversation_id)
 
     async def transcript(self, conversation_id: str) -> list[Message]:
