@@ -1,0 +1,137 @@
+"""知识库: all documents with status and validity, and a box that shows what the chat would answer."""
+
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from nicegui import ui
+
+from assistant.staff.labels import DOCUMENT_STATUS, local_time, percent, validity
+from assistant.staff.pages.parts import Text, box, button, card, cell, empty, frame, link, tag
+from assistant.staff.pages.visit import Visit, staff_href
+
+REFRESH_S = 5.0
+SHOWN = 100
+_HITS = 3
+
+
+def register() -> None:
+    ui.page("/knowledge", response_timeout=15)(knowledge_page)
+
+
+async def knowledge_page(request: Request) -> None:
+    visit = Visit.of(request, "editor")
+    with frame(visit, "knowledge", "知识库"):
+        with box("page-head"):
+            Text("h1", "知识库")
+            with box("page-actions"):
+                link("上传文件", staff_href("knowledge/new"), "btn btn-primary")
+        with box("columns"):
+            with card(classes="grow"):
+                listing = DocumentList(visit)
+                listing.open()
+            with card("试一试", classes="side side-wide"):
+                HitTest(visit).open()
+        await listing.refresh()
+        ui.timer(REFRESH_S, visit.step(listing.refresh), immediate=False)
+
+
+class DocumentList:
+    """The list with its filters; drawn anew only when it changed."""
+
+    def __init__(self, visit: Visit) -> None:
+        self.visit = visit
+        self._shown: object = None
+
+    def open(self) -> None:
+        async def changed() -> None:
+            await self.refresh()
+
+        with box("filters"):
+            statuses = {"": "全部状态", **{key: name for key, (name, _) in DOCUMENT_STATUS.items()}}
+            self._status = ui.select(statuses, value="", label="状态", on_change=self.visit.step(changed))
+            self._status.props("outlined dense")
+            self._words = ui.input("标题、文号或发文单位", on_change=self.visit.step(changed))
+            self._words.props("outlined dense clearable debounce=250").classes("grow-field")
+        self._table = box()
+
+    async def refresh(self) -> None:
+        words = (self._words.value or "").strip().lower()
+        found = [
+            document
+            for document in await self.visit.services.kb.list_documents()
+            if (not self._status.value or document.status == self._status.value)
+            and words in f"{document.title} {document.document_number or ''} {document.issuer or ''}".lower()
+        ]
+        # What an editor is working on comes first.
+        found.sort(key=lambda d: (d.status != "draft", d.title))
+        rows = found[:SHOWN]
+        if (rows, len(found)) == self._shown:
+            return
+        self._shown = (rows, len(found))
+        self._table.clear()
+        with self._table:
+            _table(rows, len(found))
+
+
+def _table(documents: list[Any], total: int) -> None:
+    if not documents:
+        empty("没有符合条件的文件", "可以点“上传文件”新增。")
+        return
+    with box("list", "table"):
+        with box(tag="thead"), box(tag="tr"):
+            for name in ("文件", "状态", "有效期", "更新"):
+                Text("th", name).props('scope="col"')
+        with box(tag="tbody"):
+            for document in documents:
+                name, tone = DOCUMENT_STATUS[document.status]
+                about = [document.issuer, document.document_number, document.category]
+                with box(tag="tr"):
+                    with box("lead", "td"):
+                        link(document.title, staff_href(f"knowledge/{quote(document.id)}"))
+                        Text("p", " · ".join(x for x in about if x), "muted")
+                    with cell("状态"):
+                        tag(name, tone)
+                    with cell("有效期"):
+                        Text("span", validity(document.valid_from, document.valid_to))
+                    with cell("更新"):
+                        Text("span", local_time(document.updated_at), "mono muted")
+    note = f"共 {total} 份" if total <= SHOWN else f"共 {total} 份，显示前 {SHOWN} 份，请用筛选缩小范围。"
+    Text("p", note, "muted table-foot")
+
+
+class HitTest:
+    """A question as a resident would ask it, and what the chat would answer right now."""
+
+    def __init__(self, visit: Visit) -> None:
+        self.visit = visit
+
+    def open(self) -> None:
+        Text("p", "像居民那样提问，看看助手现在会怎么答。", "muted")
+        self._question = ui.input("问题").props("outlined maxlength=500").classes("hit-question")
+        self._question.on("keydown.enter", self.visit.step(self.ask))
+        with box("form-actions hit-actions"):
+            button("提问", self.visit.step(self.ask), "primary")
+        self._result = box("stack").props('aria-live="polite"')
+
+    async def ask(self) -> None:
+        question = (self._question.value or "").strip()
+        if not question:
+            ui.notify("请先写一个问题。", type="warning", position="top")
+            return
+        answer = await self.visit.services.kb.answer(question)
+        self._result.clear()
+        with self._result:
+            answered = answer.outcome == "answered"
+            with box("answer" if answered else "answer answer-none"):
+                with box("row-title"):
+                    tag("会这样回答" if answered else "没有找到", "good" if answered else "warn")
+                    Text("span", f"把握 {percent(answer.confidence)}", "muted")
+                Text("p", answer.text, "pre")
+            if answer.hits:
+                Text("h3", "最接近的段落")
+            for hit in answer.hits[:_HITS]:
+                with box("passage"):
+                    link(hit.document.title, staff_href(f"knowledge/{quote(hit.document.id)}"))
+                    Text("p", f"{hit.article or '正文'} · 相关度 {hit.score:.2f}", "muted")
+                    Text("p", hit.passage.text, "clamp")
