@@ -1,0 +1,131 @@
+"""Acute danger: whom to call now, a ticket at once, and only then the place, if it was not said."""
+
+import re
+
+import structlog
+from assistant.tickets.service import TicketDraft
+
+from actions import reading
+from actions.protocol import Catalogue, Reply, Turn
+from actions.reading import UNKNOWN_PLACE
+from actions.services import ActionServices
+from actions.wording import say_created
+
+log = structlog.get_logger()
+ACTIONS = Catalogue()
+
+# The first that fits decides; a gas bottle on fire is a fire, and gas poisoning is told as gas.
+_KINDS = (
+    ("self_harm", r"自杀|轻生|不想活|活不下去|活着没|想死|寻短见|跳楼|割腕|自残|结束.{0,4}生命|自我了断"),
+    ("fire", r"着火|起火|火灾|失火|着了火|燃烧|冒.{0,2}烟|爆炸|火势|烧起来|救火"),
+    ("gas", r"煤气|燃气|天然气|液化气|瓦斯|一氧化碳|臭鸡蛋味"),
+    ("poisoning", r"中毒|农药|误食|误服|喝了.{0,6}(?:药|毒)|上吐下泻"),
+    ("lift", r"电梯|轿厢"),
+    ("electric", r"漏电|触电|电线|电缆|高压线|带电|电着|电到|变压器|配电箱"),
+    ("collapse", r"塌|倒了|要倒|坍|掉下来|坠落|脱落|裂缝|地陷|滑坡|泥石流|井盖"),
+    ("violence", r"打人|打架|砍|持刀|拿刀|家暴|抢劫|绑架|杀|围殴|斗殴|打我|打死|殴打|威胁|跟踪|囚禁|猥亵|强奸|拐"),
+)
+KINDS = (*(name for name, _ in _KINDS), "other")
+_PATTERNS = [(name, re.compile(pattern)) for name, pattern in _KINDS]
+
+
+def kind_of(text: str) -> str:
+    """Which danger a message is about: one of `KINDS`."""
+    return next((name for name, pattern in _PATTERNS if pattern.search(text)), "other")
+
+
+@ACTIONS.action("action_report_danger")
+async def report(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Safety first, then the ticket, without a question. A second message about it goes into the same ticket."""
+    reply.say(services.city.text(f"danger_{kind_of(turn.text)}"), "转人工")
+    place = reading.place_in(turn.heard)
+    number = turn.slots.get("danger_ticket") if turn.form == "danger_form" else None
+    try:
+        if number:
+            await services.tickets.add_supplement(str(number), turn.text, key=turn.key, actor="resident")
+            if place:
+                reply.put(danger_place=place)
+            reply.say(f"您说的情况已经加到特急工单{number}里。")
+            return
+        ticket = await services.tickets.submit(await _draft(turn, services, place), key=turn.key, actor="resident")
+    except Exception as error:
+        log.error("danger_ticket_failed", error=type(error).__name__)
+        reply.say("工单系统这会儿没有响应，请一定先打上面的电话。我给您留着记录，也可以转人工。", "转人工")
+        # Without a ticket there is nothing to add a place to: nothing more is asked.
+        reply.put(danger_ticket=None, danger_place=place or UNKNOWN_PLACE)
+        return
+    reply.put(danger_ticket=ticket.number, danger_place=place, last_ticket=ticket.number)
+    reply.say(say_created(services.city, ticket), custom={"ticket": ticket.public()})
+
+
+async def _draft(turn: Turn, services: ActionServices, place: str | None) -> TicketDraft:
+    heard = turn.heard
+    masked = reading.phone_in(heard)
+    if masked is None and turn.slots.get("contact") not in (None, reading.ANONYMOUS):
+        masked = str(turn.slots["contact"])
+    phone = (await services.requester_phone(turn.conversation_id, masked) or masked) if masked else None
+    return TicketDraft(
+        request_type="求助" if heard.request_type not in ("举报", "投诉") else heard.request_type,
+        category1=heard.category1,
+        category2=heard.category2,
+        title=reading.title_of(heard.text),
+        description=heard.text,
+        place=place,
+        event_time=heard.first("time"),
+        phone=phone,
+        name=heard.first("name"),
+        anonymous=phone is None,
+        confidential=False,
+        urgency="特急",
+        conversation_id=turn.conversation_id,
+        channel=await services.channel(turn.conversation_id),
+        confidences={**{k: v for k, v in heard.confidence.items() if v is not None}, "model": heard.model_version},
+    )
+
+
+@ACTIONS.action("validate_danger_form")
+async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Take the place from the reply; hardly anything is refused, time matters more."""
+    if not turn.is_new_message or turn.intent in ("cancel", "request_human", "report_danger", "ask_policy"):
+        return
+    place = reading.place_from_reply(turn.text) or reading.place_in(turn.heard)
+    if place is None and (turn.intent == "deny" or reading.does_not_know(turn.text)):
+        if turn.times_asked("danger_place") < 2:
+            reply.say("大概位置也行：哪个区、哪条路、附近有什么。")
+            reply.put(danger_place=None)
+            return
+        place = UNKNOWN_PLACE
+    if place is None and turn.times_asked("danger_place") > 1:
+        place = reading.place_as_last_resort(turn.text)
+    if place:
+        reply.put(danger_place=place)
+    elif turn.intent in ("affirm", "inform_detail", "inform_contact", "file_request", "inform_place"):
+        number = turn.slots.get("danger_ticket")
+        if number and turn.intent != "affirm":
+            await services.tickets.add_supplement(str(number), turn.text, key=turn.key, actor="resident")
+        reply.put(danger_place=None)
+
+
+@ACTIONS.action("action_ask_danger_form_danger_place")
+async def ask_place(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Ask where it is."""
+    reply.say(services.city.text("danger_followup"), "转人工")
+
+
+@ACTIONS.action("action_close_danger")
+async def close(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Add the place to the ticket, and come back to a draft that the danger interrupted."""
+    number, place = turn.slots.get("danger_ticket"), turn.slots.get("danger_place")
+    # In the turn that opened the ticket the place went with it.
+    if number and place and place != UNKNOWN_PLACE and turn.intent != "report_danger":
+        ticket = await services.tickets.add_supplement(str(number), f"地点：{place}", key=turn.key, actor="resident")
+        reply.say(
+            f"地点“{reading.shorten(str(place), 40)}”已经加到工单{number}。请先保证自己安全，情况有变化随时告诉我。",
+            "转人工",
+            custom={"ticket": ticket.public()},
+        )
+    elif turn.intent != "report_danger":
+        reply.say("好的，工单照常处理。请先保证自己安全，知道具体位置了随时告诉我。", "转人工")
+    reply.put(danger_ticket=None, danger_place=None)
+    if turn.slots.get("draft_id") and turn.slots.get("description") and not turn.slots.get("confirmed"):
+        reply.say("刚才那件事还没登记完，等您方便的时候可以继续。", "继续登记")

@@ -1,0 +1,197 @@
+"""What happens to a ticket after it was created: progress, reminder, withdrawal, dissatisfaction, correction."""
+
+import re
+
+import structlog
+from assistant.tickets.service import TicketView
+
+from actions import reading
+from actions.protocol import Catalogue, Reply, Turn
+from actions.services import ActionServices
+from actions.wording import say_deadline, say_state, say_unit
+from assistant.errors import MinshengError
+
+log = structlog.get_logger()
+ACTIONS = Catalogue()
+
+_LAST4 = re.compile(r"(?<![\d*])\d{4}(?!\d)")
+_MAX_WRONG_LOOKUPS = 5
+_SHOWN = 5
+
+
+async def ticket_meant(turn: Turn, services: ActionServices, reply: Reply) -> TicketView | None:
+    """The ticket a message is about; says so and returns None when there is none the resident may see.
+
+    A number in the message comes first, then the latest ticket of this conversation. A ticket of another conversation
+    is shown only with the last four digits of its phone.
+    """
+    number = turn.heard.first("ticket_number")
+    if number:
+        return await _by_number(turn, services, reply, number.strip().upper())
+    own = await services.tickets.find(conversation_id=turn.conversation_id, limit=_SHOWN)
+    last = turn.slots.get("last_ticket")
+    ticket = next((ticket for ticket in own if ticket.number == last), None) or next(iter(own), None)
+    if ticket is None:
+        reply.say(
+            "这个对话里还没有登记过工单。要查以前的，请把工单号和登记时手机号的后四位一起发给我；想反映新问题，直接说就行。",
+            "我要反映问题",
+            "转人工",
+        )
+    return ticket
+
+
+async def _by_number(turn: Turn, services: ActionServices, reply: Reply, number: str) -> TicketView | None:
+    ticket = await services.tickets.get(number)
+    if ticket is not None and ticket.conversation_id == turn.conversation_id:
+        return ticket
+    failures = int(turn.slots.get("wrong_lookups") or 0)
+    if failures >= _MAX_WRONG_LOOKUPS:
+        reply.say("工单号和手机号对不上好几次了，为了保护隐私，请找人工核对身份后查询。", "转人工")
+        return None
+    last4 = _LAST4.search(turn.text.upper().replace(number, " "))
+    if last4 is None:
+        reply.say(f"为了保护隐私，请把工单号和登记时手机号的后四位一起发给我，比如“{number} 后四位5678”。", "转人工")
+        return None
+    # The same words whether the number or the phone is wrong: nobody may find out numbers by trying.
+    if ticket is None or not await services.tickets.check_phone(number, last4[0]):
+        reply.put(wrong_lookups=failures + 1)
+        reply.say(
+            "没有查到，工单号或手机号后四位可能不对，请再核对一下。匿名登记的工单只能在原来的对话里查。", "转人工"
+        )
+        return None
+    return ticket
+
+
+@ACTIONS.action("action_ticket_progress")
+async def progress(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Where the ticket is, who has it, until when, and what was last answered."""
+    ticket = await ticket_meant(turn, services, reply)
+    if ticket is None:
+        return
+    zone = services.city.time_zone
+    lines = [f"工单{ticket.number}（{reading.shorten(ticket.title, 24)}）：", f"· 现在：{say_state(ticket.state)}"]
+    lines.append(f"· 承办单位：{say_unit(ticket)}")
+    closed = ticket.state in ("已结案", "已撤单", "待回访")
+    if not closed and (deadline := say_deadline(ticket, zone)):
+        lines.append(f"· 办理时限：{deadline}前")
+    if answer := next((entry.public_reply for entry in reversed(ticket.history) if entry.public_reply), None):
+        lines.append(f"· 单位答复：{reading.shorten(answer, 300)}")
+    if not turn.form:
+        others = [
+            other.number
+            for other in await services.tickets.find(conversation_id=turn.conversation_id, limit=_SHOWN)
+            if other.number != ticket.number
+        ]
+        if others and not turn.heard.first("ticket_number"):
+            lines.append(f"您还有别的工单：{'、'.join(others)}，发工单号就能查。")
+    buttons = ("转人工",) if closed or turn.form else ("补充情况", "催办")
+    reply.say("\n".join(lines), *buttons, custom={"ticket": ticket.public()})
+
+
+@ACTIONS.action("action_urge_ticket")
+async def urge(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Remind the unit."""
+    ticket = await ticket_meant(turn, services, reply)
+    if ticket is None:
+        return
+    try:
+        ticket = await services.tickets.urge(ticket.number, key=turn.key, actor="resident")
+    except MinshengError as error:
+        reply.say(error.detail, "转人工")
+        return
+    text = services.city.text("ticket_urged", number=ticket.number, unit=ticket.lead_unit or "工作人员")
+    reply.say(f"让您久等了。{text}", "转人工", custom={"ticket": ticket.public()})
+
+
+@ACTIONS.action("action_withdraw_ticket")
+async def ask_withdrawal(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Ask back once, since a withdrawn ticket is not worked on any more."""
+    ticket = await ticket_meant(turn, services, reply)
+    if ticket is None:
+        return
+    reply.put(withdrawing=ticket.number)
+    reply.say(
+        f"确定要撤回工单{ticket.number}（{reading.shorten(ticket.title, 24)}）吗？撤回后单位就不再办理了。",
+        "确认撤回",
+        "不撤回",
+    )
+
+
+def withdrawal_asked(turn: Turn) -> bool:
+    """Whether the resident was asked just now: a "yes" to something else an hour later withdraws nothing."""
+    return bool(turn.slots.get("withdrawing")) and turn.ran_in_previous_turn("action_withdraw_ticket")
+
+
+async def withdraw(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Withdraw the ticket the resident was asked about."""
+    number = str(turn.slots["withdrawing"])
+    reply.put(withdrawing=None)
+    try:
+        ticket = await services.tickets.withdraw(number, "居民要求撤回", key=turn.key, actor="resident")
+    except MinshengError as error:
+        reply.say(error.detail, "转人工")
+        return
+    reply.say(services.city.text("ticket_withdrawn", number=ticket.number), custom={"ticket": ticket.public()})
+
+
+@ACTIONS.action("action_ticket_dissatisfied")
+async def dissatisfied(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Tell the unit, and offer a person: a complaint about a result is not for a machine to weigh."""
+    ticket = await ticket_meant(turn, services, reply)
+    if ticket is None:
+        return
+    try:
+        await services.tickets.add_supplement(
+            ticket.number, f"居民对办理情况不满意：{turn.text}", key=turn.key, actor="resident"
+        )
+    except MinshengError as error:
+        reply.say(f"很抱歉没能让您满意。{error.detail}需要的话我给您转人工。", "转人工")
+        return
+    reply.say(
+        f"很抱歉没能让您满意。您的意见我已经写进工单{ticket.number}，会转给承办单位。要不要和人工座席说说？",
+        "转人工",
+        custom={"ticket": ticket.public()},
+    )
+
+
+@ACTIONS.action("action_correct_ticket")
+async def correct(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """A correction after the ticket was created, outside a form."""
+    own = await services.tickets.find(conversation_id=turn.conversation_id, limit=1)
+    if not own:
+        reply.say("好的。您想改的是哪件事？请把正确的情况说一遍，我来登记。", "转人工")
+        return
+    if reading.corrected_value(turn.text) is None:
+        reply.say(f"工单{own[0].number}已经提交了，要更正的话，请直接说“应该是……”，我补充给承办单位。", "转人工")
+        return
+    await _tell_unit(turn, services, reply, own[0], f"更正：{turn.text}")
+
+
+@ACTIONS.action("action_ticket_detail")
+async def detail(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """A place, number or time that nobody asked for: it belongs to the latest ticket, if there is one."""
+    own = await services.tickets.find(conversation_id=turn.conversation_id, limit=1)
+    if not own:
+        reply.say("收到。您想反映什么问题？请说说发生了什么事、在什么地方。", "转人工")
+        return
+    number = own[0].number
+    reply.say(f"这是要补充到工单{number}里吗？要的话点“补充情况”；要是新的问题，直接告诉我发生了什么。", "补充情况")
+
+
+@ACTIONS.action("action_keep_confidential")
+async def keep_confidential(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """A wish for confidentiality outside a form."""
+    own = await services.tickets.find(conversation_id=turn.conversation_id, limit=1)
+    if not own:
+        reply.say("您的姓名和电话只有办理人员能看到，不会告诉被反映的人；也可以匿名。请说说是什么事。")
+        return
+    await _tell_unit(turn, services, reply, own[0], "居民要求对其身份保密，请勿透露给被反映人。")
+
+
+async def _tell_unit(turn: Turn, services: ActionServices, reply: Reply, ticket: TicketView, text: str) -> None:
+    try:
+        await services.tickets.add_supplement(ticket.number, text, key=turn.key, actor="resident")
+    except MinshengError as error:
+        reply.say(error.detail, "转人工")
+        return
+    reply.say(f"好的，已经补充到工单{ticket.number}，承办单位会看到。", custom={"ticket": ticket.public()})

@@ -1,0 +1,70 @@
+"""From the language model's reading to the parse result that Rasa keeps.
+
+A text is only ever classified as text: there is no command syntax. What a button says is understood exactly, and a
+message as long as a letter is a request, since nobody writes a page of small talk.
+"""
+
+import re
+from typing import Any
+
+from nlu.runtime import Understanding
+
+# A button sends its own words; a tap must never be a matter of probability.
+BUTTONS = {
+    "确认提交": "affirm",
+    "修改": "correct",
+    "取消": "cancel",
+    "匿名": "anonymous",
+    "转人工": "request_human",
+    "登记工单": "file_request",
+    "继续登记": "file_request",
+    "我要反映问题": "file_request",
+    "查工单进度": "ticket_progress",
+    "补充情况": "ticket_add",
+    "催办": "ticket_urge",
+    "撤回工单": "ticket_withdraw",
+    "确认撤回": "affirm",
+    "不撤回": "deny",
+    "你能做什么": "bot_capability",
+}
+LETTER_CHARS = 120
+# What a long message may be besides a request.
+_LETTER_INTENTS = {
+    "file_request",
+    "report_danger",
+    "correct",
+    "ticket_add",
+    "ticket_withdraw",
+    "ticket_urge",
+    "ticket_dissatisfied",
+}
+_EDGES = re.compile(r"^[\s，。！？!?,.～~“”\"'【】\[\]]+|[\s，。！？!?,.～~“”\"'【】\[\]]+$")
+
+
+def intent_of(understanding: Understanding) -> tuple[str, float]:
+    """The intent Rasa acts on, with its confidence: the model's, but for buttons and letters."""
+    text = _EDGES.sub("", understanding.text)
+    if text in BUTTONS:
+        return BUTTONS[text], 1.0
+    name = understanding.intent.name
+    if len(text) >= LETTER_CHARS and name not in _LETTER_INTENTS:
+        return "file_request", understanding.intent.confidence
+    return name, understanding.intent.confidence
+
+
+def parse_result(understanding: Understanding) -> dict[str, Any]:
+    """Rasa's parse result, kept small since the tracker stores it for good.
+
+    Entities stay out of Rasa's own key: no slot is mapped from one, and each would cost events. The actions read them
+    in `understanding`.
+    """
+    name, confidence = intent_of(understanding)
+    return {
+        "text": understanding.text,
+        "intent": {"name": name, "confidence": round(confidence, 3)},
+        "intent_ranking": [
+            {"name": label.name, "confidence": round(label.confidence, 3)} for label in understanding.intent_ranking[:4]
+        ],
+        "entities": [],
+        "understanding": understanding.as_dict(),
+    }

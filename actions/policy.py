@@ -1,0 +1,40 @@
+"""Questions about rules, benefits and procedures, answered from the knowledge base with its sources."""
+
+import re
+
+import structlog
+
+from actions.protocol import Catalogue, Reply, Turn
+from actions.services import ActionServices
+
+log = structlog.get_logger()
+ACTIONS = Catalogue()
+
+# "那要多少钱" makes sense only with the question before it.
+_FOLLOWS_UP = re.compile(r"^(?:那|那么|还|它|这个|这种|另外|然后|需要|要)")
+_FOLLOW_UP_CHARS = 14
+
+
+@ACTIONS.action("action_answer_policy")
+async def answer_policy(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Answer, or say honestly that nothing was found, and offer what helps then."""
+    offers = ("转人工",) if turn.form else ("登记工单", "转人工")
+    try:
+        answer = await services.answer(_question(turn))
+    except Exception as error:
+        log.error("answer_failed", error=type(error).__name__)
+        reply.say("政策库这会儿查不了，我不想随便答您。可以稍后再问，或者现在转人工。", *offers)
+        return
+    if answer.outcome == "answered":
+        reply.say(answer.text, *offers, custom={"citations": [citation.as_dict() for citation in answer.citations]})
+    else:
+        reply.say(answer.text, *offers)
+
+
+def _question(turn: Turn) -> str:
+    """The question, with the one before it where it only goes on from there."""
+    if len(turn.text) <= _FOLLOW_UP_CHARS and _FOLLOWS_UP.match(turn.text):
+        before = next(iter(turn.previous_messages()), {})
+        if (before.get("intent") or {}).get("name") == "ask_policy" and len(before.get("text") or "") <= 60:
+            return f"{before['text']} {turn.text}"
+    return turn.text

@@ -1,0 +1,44 @@
+"""What the actions need of the application. `assistant.app` implements it; unit tests pass fakes."""
+
+from typing import Protocol
+
+from assistant.tickets.service import TicketService
+
+from assistant.city import City
+from kb.answer import Answer
+from nlu.runtime import Understanding
+
+
+class TextReader(Protocol):
+    """`nlu.runtime.Reader`, or the application's cache around it."""
+
+    def read(self, text: str) -> Understanding: ...
+
+
+class ActionServices(Protocol):
+    """The application as the dialogue sees it."""
+
+    @property
+    def reader(self) -> TextReader: ...
+
+    @property
+    def tickets(self) -> TicketService: ...
+
+    @property
+    def city(self) -> City: ...
+
+    async def answer(self, question: str) -> Answer:
+        """The knowledge base's answer to a policy question."""
+        ...
+
+    async def request_human(self, conversation_id: str, reason: str) -> int:
+        """Put the conversation into the queue for a person; returns how many residents wait before this one."""
+        ...
+
+    async def requester_phone(self, conversation_id: str, masked: str) -> str | None:
+        """The number the resident wrote, found by its masked form (`138****5678`); None if it was never written."""
+        ...
+
+    async def channel(self, conversation_id: str) -> str:
+        """The channel the conversation runs in: web, telegram, …"""
+        ...

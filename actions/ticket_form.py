@@ -1,0 +1,407 @@
+"""The ticket form: from what a resident says to a confirmed ticket.
+
+Order of the questions: what happened, where, whom to call back, correct so? What a message already holds is never
+asked. The form is filled here and not by Rasa's slot mappings; a validation that sets no slot makes Rasa turn to the
+rules, which is how a question in the middle of the form is answered.
+"""
+
+from typing import Any
+
+import structlog
+from assistant.tickets.service import IncompleteDraft, KeyReused, TicketDraft
+
+from actions import reading
+from actions.protocol import Catalogue, Heard, Reply, Turn
+from actions.reading import ANONYMOUS, NO_PLACE, UNKNOWN_PLACE
+from actions.services import ActionServices
+from actions.wording import say_created
+
+log = structlog.get_logger()
+ACTIONS = Catalogue()
+
+FORM = "ticket_form"
+REQUIRED = ("description", "place", "contact", "confirmed")
+DETAILS = (
+    "request_type",
+    "category",
+    "urgency",
+    "event_time",
+    "contact_name",
+    "confidential",
+    "confidence",
+    "changing",
+)
+CONTINUE = "继续登记"
+FROM_EARLIER = "登记工单"  # the button under an answer that did not help
+
+# What always leaves the form, whatever it asked for.
+_ALWAYS_LEAVES = {"cancel", "request_human", "report_danger"}
+# What belongs to the form; everything else is a matter of its own, answered by a rule before the form goes on.
+_BELONGS = {
+    "affirm",
+    "deny",
+    "correct",
+    "file_request",
+    "inform_place",
+    "inform_contact",
+    "inform_detail",
+    "anonymous",
+    "confidential",
+    "ticket_add",
+}
+# Short replies often look like these to a model that does not know the question.
+_WEAK = {"nlu_fallback", "chitchat", "out_of_scope", "greet", "bot_identity", "repeat", "feedback_helpful"}
+_DESCRIBES = {"file_request", "inform_detail", "ticket_add"}
+_TELLS_MORE_CHARS = 16
+
+_ABOUT_ANONYMITY = "好的，那就匿名登记，工单里不会出现您的姓名和电话。只是这样办理单位没法给您回电话，请记下稍后给您的工单号，随时可以来问进度。"
+_FIELD_NAMES = {"place": "地点", "event_time": "时间", "contact": "联系方式", "description": "内容"}
+
+
+@ACTIONS.action("validate_ticket_form")
+async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Take from the message what the form needs."""
+    if not turn.is_new_message:
+        return
+    if turn.asked is None:
+        start(turn, reply)
+    elif turn.intent not in _ALWAYS_LEAVES or (turn.asked == "contact" and _refuses_number(turn)):
+        {
+            "description": _take_description,
+            "place": _take_place,
+            "contact": _take_contact,
+            "confirmed": _take_verdict,
+        }[turn.asked](turn, reply)
+
+
+# --- the first message ---------------------------------------------------------------------------------------------
+
+
+def start(turn: Turn, reply: Reply) -> None:
+    """Begin a draft with everything the first message says."""
+    if turn.text == CONTINUE and turn.slots.get("draft_id"):
+        return
+    heard = turn.heard
+    if turn.text == FROM_EARLIER:
+        heard = _earlier_question(turn) or heard
+    new: dict[str, Any] = {"draft_id": turn.key, **_volunteered(heard)}
+    if place := reading.place_in(heard):
+        new["place"] = place
+    if heard.intent not in ("inform_place", "inform_contact") and reading.says_what_happened(heard.text):
+        new |= _request(heard)
+        if new["request_type"] == "咨询" and not place:
+            new["place"] = NO_PLACE
+    elif kind := reading.named_type(heard.text):
+        new["request_type"] = kind
+    # What an abandoned draft left behind does not belong to this one.
+    left = {name: None for name in (*REQUIRED, *DETAILS) if turn.slots.get(name) is not None and name not in new}
+    reply.put(**left, **new)
+    if "description" in new:
+        reply.say("您反映的情况我记下了，这就帮您登记。")
+
+
+def _earlier_question(turn: Turn) -> Heard | None:
+    """The message that got no good answer, now to become a ticket."""
+    for message in turn.previous_messages()[:6]:
+        if message.get("understanding") and (message.get("intent") or {}).get("name") in (
+            "ask_policy",
+            "nlu_fallback",
+            "out_of_scope",
+        ):
+            return Heard.of(message)
+    return None
+
+
+def _request(heard: Heard) -> dict[str, Any]:
+    """The slots that say what the request is."""
+    confidence = {name: value for name, value in heard.confidence.items() if name != "intent" and value is not None}
+    return {
+        "description": heard.text.strip(),
+        "request_type": heard.request_type,
+        "category": f"{heard.category1}/{heard.category2}" if heard.category2 else heard.category1,
+        "urgency": heard.urgency,
+        "confidence": {**confidence, "model": heard.model_version},
+    }
+
+
+def _volunteered(heard: Heard) -> dict[str, Any]:
+    """Who and when, where a message says it unasked."""
+    found: dict[str, Any] = {}
+    if reading.wants_anonymity(heard.text):
+        found["contact"] = ANONYMOUS
+    elif phone := reading.phone_in(heard):
+        found["contact"] = phone
+    if name := heard.first("name"):
+        found["contact_name"] = name
+    if time := heard.first("time"):
+        found["event_time"] = time
+    if reading.wants_confidentiality(heard.text):
+        found["confidential"] = True
+    return found
+
+
+# --- replies to the questions --------------------------------------------------------------------------------------
+
+
+def _take_description(turn: Turn, reply: Reply) -> None:
+    heard, weak = turn.heard, turn.intent in _WEAK and len(turn.text) >= 4
+    if not (turn.intent in _BELONGS or weak):
+        return
+    found = _extras(turn)
+    if reading.says_what_happened(heard.text) and turn.intent not in (
+        "inform_place",
+        "inform_contact",
+        "affirm",
+        "deny",
+    ):
+        found |= _request(heard)
+        if kind := turn.slots.get("request_type"):
+            found["request_type"] = kind
+        if turn.slots.get("place") is None and (place := reading.place_in(heard)):
+            found["place"] = place
+    elif turn.intent == "inform_place" and (place := reading.place_in(heard) or reading.place_from_reply(turn.text)):
+        found["place"] = place
+    reply.put(**(found or {"description": None}))
+
+
+def _take_place(turn: Turn, reply: Reply) -> None:
+    text, heard, intent = turn.text, turn.heard, turn.intent
+    spoken = reading.place_from_reply(text) if intent in _BELONGS | _WEAK else None
+    marked = reading.place_in(heard)
+    place = spoken if spoken and len(spoken) <= 40 else marked or spoken
+    if intent == "correct":
+        place = reading.corrected_value(text) or place
+    if not place and intent in _BELONGS | _WEAK:
+        if reading.says_nowhere(text):
+            place = NO_PLACE
+        elif reading.does_not_know(text) or intent == "deny":
+            if turn.times_asked("place") > 1:
+                place = UNKNOWN_PLACE
+            else:
+                reply.say("没关系，说个大概就行，比如哪个区、靠近哪条路或者哪个小区、商场。")
+                reply.put(place=None)
+                return
+        elif turn.times_asked("place") > 1:
+            place = reading.place_as_last_resort(text)
+    found = _extras(turn)
+    if place and (intent in _BELONGS | _WEAK or (marked and not text.endswith(("?", "？", "吗")))):
+        found["place"] = place
+    if not found and intent in _BELONGS:
+        reply.say("我需要知道在什么地方，才能派给管这一片的单位。")
+        found = {"place": None}
+    reply.put(**found)
+
+
+def _take_contact(turn: Turn, reply: Reply) -> None:
+    text, intent = turn.text, turn.intent
+    found = _extras(turn)
+    if phone := reading.phone_from_reply(text):
+        found["contact"] = phone
+    elif intent == "anonymous" or found.get("contact") == ANONYMOUS or _refuses_number(turn):
+        found["contact"] = ANONYMOUS
+        reply.say(_ABOUT_ANONYMITY)
+    elif "contact" not in found:
+        if reading.has_digits(text, 5) and intent in _BELONGS | _WEAK:
+            reply.say("这个号码好像不完整，手机号是11位，座机请带上区号。")
+            found["contact"] = None
+        elif intent == "inform_contact" and "contact_name" in found:
+            reply.say("好的，记下了。")
+        elif intent in _BELONGS and not found:
+            found["contact"] = None
+    if intent in ("correct", "inform_place", "file_request"):
+        found |= _corrections(turn)
+    reply.put(**found)
+
+
+def _take_verdict(turn: Turn, reply: Reply) -> None:
+    """The reply to the summary: yes, no, or a change."""
+    text, intent, changing = turn.text, turn.intent, turn.slots.get("changing")
+    if changing == "event_time" and intent in _BELONGS | _WEAK:
+        reply.put(
+            event_time=turn.heard.first("time") or reading.corrected_value(text) or reading.trim(text), changing=None
+        )
+        return
+    if intent not in _BELONGS and not changing:
+        return
+    found = _extras(turn) | _corrections(turn)
+    if found:
+        reply.put(**found, **({"changing": None} if changing else {}))
+        return
+    wanted = reading.field_named(text) if intent != "affirm" else None
+    if intent == "affirm" and not changing:
+        reply.put(confirmed=True)
+    elif wanted == "event_time":
+        reply.put(changing="event_time")
+    elif wanted:
+        # The form asks for an empty slot again.
+        reply.put(**{wanted: None}, **({"changing": None} if changing else {}))
+    elif intent in ("correct", "deny", "inform_detail") or (changing and intent in _BELONGS | _WEAK):
+        reply.put(changing="which")
+    elif intent in _BELONGS:
+        reply.put(confirmed=None)
+
+
+def _extras(turn: Turn) -> dict[str, Any]:
+    """What a reply tells beyond the question: number, name, time, confidentiality, more about the matter."""
+    if turn.intent not in _BELONGS | _WEAK:
+        return {}
+    found = _volunteered(turn.heard)
+    if turn.slots.get("event_time") is not None and turn.intent not in ("inform_detail", "correct"):
+        found.pop("event_time", None)
+    described = turn.slots.get("description")
+    if described and turn.intent in _DESCRIBES and len(turn.text) >= _TELLS_MORE_CHARS:
+        found["description"] = f"{described}\n补充：{turn.text}"
+    return found
+
+
+def _corrections(turn: Turn) -> dict[str, Any]:
+    """The new values in "地址写错了，应该是…"."""
+    text, found = turn.text, {}
+    place = reading.place_in(turn.heard)
+    value, named = reading.corrected_value(text), reading.field_named(text)
+    if turn.intent == "correct" and value and named in ("place", "event_time"):
+        found[named] = place if named == "place" and place and place in value and len(value) > 40 else value
+    elif place and turn.intent in ("correct", "inform_place", "inform_detail", "affirm", "deny"):
+        found["place"] = place
+    elif turn.intent == "inform_place" and (spoken := reading.place_from_reply(text)):
+        found["place"] = spoken
+    if turn.intent == "anonymous":
+        found["contact"] = ANONYMOUS
+    return found
+
+
+def _refuses_number(turn: Turn) -> bool:
+    if turn.intent == "cancel":
+        return reading.refuses_contact(turn.text) and any(
+            word in turn.text for word in ("电话", "号", "联系", "说", "留")
+        )
+    return turn.intent == "deny" or (turn.intent in _BELONGS | _WEAK and reading.refuses_contact(turn.text))
+
+
+# --- the summary ---------------------------------------------------------------------------------------------------
+
+
+@ACTIONS.action("action_ask_ticket_form_confirmed")
+async def ask_confirmation(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Show the summary, or ask what is to be changed."""
+    slots = turn.slots
+    changing = slots.get("changing")
+    if changing == "event_time":
+        reply.say("是什么时候发生的呢？")
+        return
+    if changing == "which":
+        reply.say(
+            "好的，要改哪一项？也可以直接说，比如“地址应该是……”。", *(f"改{name}" for name in _FIELD_NAMES.values())
+        )
+        return
+    lines = [
+        "请您核对一下：",
+        f"· 类型：{slots.get('request_type')}（{str(slots.get('category')).replace('/', ' - ')}）",
+    ]
+    lines.append(f"· 内容：{reading.shorten(str(slots.get('description')), 120)}")
+    if slots.get("place") != NO_PLACE:
+        lines.append(f"· 地点：{slots.get('place')}")
+    if slots.get("event_time"):
+        lines.append(f"· 时间：{slots['event_time']}")
+    name = f"{slots['contact_name']} " if slots.get("contact_name") and slots.get("contact") != ANONYMOUS else ""
+    lines.append(
+        f"· 联系方式：{name}{slots.get('contact')}{'（对办理单位以外保密）' if slots.get('confidential') else ''}"
+    )
+    lines.append("没问题就点“确认提交”。")
+    reply.say("\n".join(lines), "确认提交", "修改", "取消")
+
+
+# --- submitting ----------------------------------------------------------------------------------------------------
+
+
+@ACTIONS.action("action_submit_ticket")
+async def submit(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Create the ticket of a confirmed draft.
+
+    Checks by itself that the draft is complete and confirmed: when a form's validation fails, Rasa goes on to this
+    action all the same. The draft's id is the idempotency key, so a confirmation that is repeated makes no second
+    ticket.
+    """
+    slots = turn.slots
+    missing = [name for name in ("draft_id", *REQUIRED) if not slots.get(name)]
+    if missing:
+        log.warning("submit_incomplete", missing=missing)
+        if "draft_id" in missing or "description" in missing:
+            reply.say("这件事我还没有记全，请再说一下发生了什么，我重新帮您登记。", "转人工")
+        else:
+            reply.go_on_with(FORM)
+        return
+    try:
+        ticket = await services.tickets.submit(await _draft(turn, services), key=slots["draft_id"], actor="resident")
+    except KeyReused:
+        # An earlier confirmation arrived, its answer was lost, and the resident changed the draft meanwhile.
+        await _supplement_earlier(turn, services, reply)
+        return
+    except IncompleteDraft as error:
+        log.warning("submit_refused", missing=list(error.missing))
+        reply.put(confirmed=None, **{name: None for name in error.missing if name in REQUIRED})
+        reply.say("还差一点信息。")
+        reply.go_on_with(FORM)
+        return
+    except Exception as error:
+        log.error("submit_failed", error=type(error).__name__)
+        reply.say(
+            "系统刚才没能提交成功，您填的内容都还在。请稍等一会儿再点“确认提交”，或者找人工帮您。", "确认提交", "转人工"
+        )
+        return
+    reply.forget_all()
+    reply.put(last_ticket=ticket.number)
+    reply.say(say_created(services.city, ticket), "查工单进度", "补充情况", custom={"ticket": ticket.public()})
+
+
+async def _draft(turn: Turn, services: ActionServices) -> TicketDraft:
+    slots = turn.slots
+    contact, place = str(slots["contact"]), str(slots["place"])
+    category1, _, category2 = str(slots["category"]).partition("/")
+    anonymous = contact == ANONYMOUS
+    phone = None
+    if not anonymous:
+        phone = await services.requester_phone(turn.conversation_id, contact) or contact
+    return TicketDraft(
+        request_type=slots["request_type"],
+        category1=category1,
+        category2=category2 or None,
+        title=reading.title_of(slots["description"]),
+        description=slots["description"],
+        place=None if place in (NO_PLACE, UNKNOWN_PLACE) else place,
+        event_time=slots.get("event_time"),
+        phone=phone,
+        name=None if anonymous else slots.get("contact_name"),
+        anonymous=anonymous,
+        confidential=bool(slots.get("confidential")),
+        urgency=slots.get("urgency") or "一般",
+        conversation_id=turn.conversation_id,
+        channel=await services.channel(turn.conversation_id),
+        confidences=dict(slots.get("confidence") or {}),
+    )
+
+
+async def _supplement_earlier(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    ticket = next(iter(await services.tickets.find(conversation_id=turn.conversation_id, limit=1)), None)
+    if ticket is None:
+        reply.say("这件事好像已经提交过了，但我没找到工单号。我请人工帮您查一下吧。", "转人工")
+        return
+    slots = turn.slots
+    text = f"更正：{slots['description']}（地点：{slots['place']}；时间：{slots.get('event_time') or '未填'}）"
+    await services.tickets.add_supplement(ticket.number, text, key=turn.key, actor="resident")
+    reply.forget_all()
+    reply.put(last_ticket=ticket.number)
+    reply.say(
+        f"这件事刚才已经提交成功，工单号是{ticket.number}；您改过的内容我补充进去了。",
+        custom={"ticket": ticket.public()},
+    )
+
+
+@ACTIONS.action("action_cancel_ticket")
+async def cancel(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Drop the draft."""
+    last = turn.slots.get("last_ticket")
+    reply.forget_all()
+    if last:
+        reply.put(last_ticket=last)
+    reply.say("好的，这次就不登记了，刚才填的内容不会提交。以后有需要随时找我。")

@@ -1,0 +1,59 @@
+"""How the assistant says numbers, times and states to a resident."""
+
+from datetime import datetime, tzinfo
+
+from assistant.tickets.service import TicketView
+
+from assistant.city import City
+
+_WEEKDAYS = "一二三四五六日"
+_STATES = {
+    "待受理": "已经收到，正在受理",
+    "待补充": "等您补充一些情况",
+    "待派遣": "正在确定由哪个单位办理",
+    "已派遣": "已经派给承办单位，等待签收",
+    "待处置": "承办单位已签收，即将处理",
+    "处置中": "承办单位正在处理",
+    "已处置": "承办单位已经处理完",
+    "待回访": "承办单位已经办结，等待回访",
+    "待结案": "正在办理结案",
+    "待督办": "正在督办",
+    "已结案": "已经结案",
+    "退单": "原承办单位退回，正在重新分派",
+    "已撤单": "已按您的要求撤回",
+}
+
+
+def say_time(moment: datetime, zone: tzinfo) -> str:
+    """`11月29日（周六）18:00`, on the city's clock."""
+    local = moment.astimezone(zone)
+    return f"{local.month}月{local.day}日（周{_WEEKDAYS[local.weekday()]}）{local:%H:%M}"
+
+
+def say_state(state: str) -> str:
+    return _STATES.get(state, state)
+
+
+def say_unit(ticket: TicketView) -> str:
+    return ticket.lead_unit or "正在核定"
+
+
+def say_deadline(ticket: TicketView, zone: tzinfo) -> str | None:
+    """`11月29日（周六）18:00`; None while no unit has the ticket."""
+    return say_time(ticket.due_at, zone) if ticket.due_at else None
+
+
+def say_created(city: City, ticket: TicketView) -> str:
+    """What a resident is told when a ticket was made: number, unit, deadline."""
+    due = say_deadline(ticket, city.time_zone)
+    if ticket.lead_unit is None or due is None:
+        text = city.text(
+            "ticket_created_review", number=ticket.number, unit=city.name + city.hotline, due=due or "核定后"
+        )
+    else:
+        danger = ticket.urgency == "特急"
+        key = "ticket_created_danger" if danger else "ticket_created"
+        text = city.text(key, number=ticket.number, unit=ticket.lead_unit, due=due)
+    if ticket.anonymous and ticket.urgency != "特急":
+        text += "\n" + city.text("ticket_created_anonymous", number=ticket.number)
+    return text
