@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from typing import Literal
+from typing import Literal, Protocol
 
 from assistant.errors import BadInput
 
@@ -104,11 +104,41 @@ def zoned_time(text: str, assumed: tzinfo | None = None) -> datetime:
     return time
 
 
+class CityCategory(Protocol):
+    """What is read of a city's category."""
+
+    @property
+    def level1(self) -> str: ...
+    @property
+    def level2(self) -> str: ...
+    @property
+    def service_code(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def keywords(self) -> tuple[str, ...]: ...
+
+
 class Catalogue:
     """The services by code, in the order given."""
 
     def __init__(self, services: Iterable[Service]) -> None:
         self._services = {service.code: service for service in services}
+
+    @classmethod
+    def of_categories(cls, categories: Iterable[CityCategory]) -> "Catalogue":
+        """One service per second-level category (`City.categories.values()`)."""
+        return cls(
+            Service(
+                code=category.service_code,
+                # 其他 stands under every first level.
+                name=category.level2 if category.level2 != "其他" else f"{category.level1}（其他）",
+                group=category.level1,
+                description=category.description,
+                keywords=category.keywords,
+            )
+            for category in categories
+        )
 
     def get(self, code: str) -> Service | None:
         return self._services.get(code)

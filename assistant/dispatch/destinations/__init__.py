@@ -1,0 +1,1 @@
+"""Where outbox rows go: one file per kind of destination, each with `send` and `status`."""
