@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from sqlalchemy import select, text
 
 from actions.engine_api import build_router as build_engine_router
@@ -26,9 +26,16 @@ from assistant.db.session import Database
 from assistant.db.ticket_store import SqlTicketStore
 from assistant.db.upgrade import upgrade
 from assistant.dispatch.desk import Desk
+from assistant.dispatch.destinations.base import Destination
+from assistant.dispatch.destinations.desk import DESK_PATH, desk_destination
+from assistant.dispatch.destinations.log import LogDestination
+from assistant.dispatch.destinations.open311 import Open311Destination
+from assistant.dispatch.metrics import DispatchMetrics
 from assistant.dispatch.open311 import build_router as build_open311_router
 from assistant.dispatch.poller import Poller
 from assistant.dispatch.sender import Sender
+from assistant.dispatch.services import Catalogue, Service
+from assistant.errors import ConfigError
 from assistant.problems import install_problem_handlers
 from assistant.settings import Settings
 from assistant.staff.services import StaffServices
@@ -36,6 +43,7 @@ from assistant.staff.workbench import setup_staff
 from assistant.tickets.service import TicketService
 from assistant.understanding import CachingReader
 from assistant.web.routes import build_router as build_web_router
+from channels.telegram import TelegramChannel
 from kb.answer import Answer
 from kb.service import KnowledgeBase
 from nlu.runtime import Reader
@@ -58,8 +66,12 @@ class Parts:
     events: Events
     handover: Handover
     engine: EngineClient
-    supervisor: EngineSupervisor | None
+    supervisor: EngineSupervisor
     gateway: Gateway
+    desk: Desk
+    destinations: dict[str, Destination]
+    telegram: TelegramChannel | None
+    registry: CollectorRegistry
     jobs: list[Job] = field(default_factory=list)
 
     async def answer(self, question: str) -> Answer:
@@ -78,7 +90,7 @@ class Parts:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the application; nothing runs before its lifespan starts."""
+    """Build the application; nothing runs before its lifespan starts. Raises ConfigError."""
     parts = _wire(settings)
 
     @contextlib.asynccontextmanager
@@ -93,20 +105,137 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         finally:
             stop.set()
-            _, late = await asyncio.wait(tasks, timeout=20)
+            _, late = await asyncio.wait(tasks, timeout=15)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+            for destination in parts.destinations.values():
+                await destination.close()
             await parts.engine.close()
             parts.reader.close()
             await parts.db.close()
 
-    app = FastAPI(
-        title="民声 Minsheng", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
-    )
+    app = FastAPI(title="民声 Minsheng", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.parts = parts
     install_problem_handlers(app)
     app.include_router(build_public_router(parts.gateway, parts.tickets, parts.events))
     app.include_router(build_engine_router(parts, parts.vault.derive("engine")))
+    app.include_router(_desk_router(parts), prefix=DESK_PATH)
     app.include_router(_health_router(parts))
+    app.include_router(build_web_router())
+    if parts.telegram is not None:
+        app.include_router(parts.telegram.router())
+    setup_staff(
+        app,
+        StaffServices(
+            db=parts.db,
+            vault=parts.vault,
+            handover=parts.handover,
+            kb=parts.kb,
+            tickets=parts.tickets,
+            city=parts.city,
+            desk=parts.desk,
+            reader=parts.reader.reader,
+        ),
+    )
     return app
+
+
+def _wire(settings: Settings) -> Parts:
+    vault = Vault(load_secret(settings.secret_key.get_secret_value(), settings.data_dir))
+    city = City.load(settings.city_dir)
+    reader = CachingReader(Reader.load(settings.nlu_model_dir))
+    db = Database(settings.sqlalchemy_url)
+    events = Events()
+    handover = Handover(db, events, max_chars=settings.max_message_chars)
+    knowledge = KnowledgeBase(db, reader.reader)
+    supervisor = EngineSupervisor(
+        settings,
+        nlu_url=f"{settings.base_url}/internal/nlu",
+        actions_url=f"{settings.base_url}/internal/actions",
+        secret=vault.derive("engine"),
+    )
+    engine = EngineClient(supervisor.base_url, timeout_s=settings.engine_turn_timeout_s)
+    gateway = Gateway(db, vault, engine, handover, events, reader.as_dict, settings)
+    destinations: dict[str, Destination] = {
+        "desk": desk_destination(settings.base_url, api_key=vault.derive("desk")),
+        "log": LogDestination(),
+    }
+    if settings.open311_url:
+        destinations["open311"] = Open311Destination(
+            settings.open311_url,
+            api_key=settings.open311_api_key.get_secret_value(),
+            jurisdiction_id=settings.open311_jurisdiction,
+        )
+    if settings.dispatch_destination not in destinations:
+        raise ConfigError(
+            f"MINSHENG_DISPATCH_DESTINATION is {settings.dispatch_destination!r}: choose one of "
+            f"{', '.join(destinations)} (open311 needs MINSHENG_OPEN311_URL)"
+        )
+    registry = CollectorRegistry()
+    metrics = DispatchMetrics(registry)
+    sender = Sender(db, destinations, metrics=metrics)
+    tickets = TicketService(SqlTicketStore(db, vault), city, destination=settings.dispatch_destination)
+    poller = Poller(db, destinations, tickets, metrics=metrics, interval_s=settings.dispatch_poll_s)
+    telegram = None
+    if settings.telegram_token.get_secret_value():
+        telegram = TelegramChannel(settings, gateway)
+    parts = Parts(
+        settings, vault, db, city, reader, knowledge, tickets, events, handover, engine, supervisor, gateway,
+        desk=Desk(db), destinations=destinations, telegram=telegram, registry=registry,
+    )  # fmt: skip
+    parts.jobs = [supervisor.run, sender.run, poller.run, lambda stop: recover(gateway, engine, stop)]
+    if telegram is not None:
+        parts.jobs.append(telegram.run)
+    return parts
+
+
+def _desk_router(parts: Parts) -> APIRouter:
+    services = [
+        Service(code, category.level2, category.level1, category.description, tuple(category.keywords))
+        for code, category in parts.city.services.items()
+    ]
+    return build_open311_router(
+        parts.desk,
+        Catalogue(services),
+        api_keys=[parts.vault.derive("desk")],
+        jurisdiction_id=parts.city.jurisdiction_id,
+        zone=parts.city.time_zone,
+    )
+
+
+def _health_router(parts: Parts) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/healthz")
+    async def alive() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz")
+    async def ready() -> JSONResponse:
+        """200 when a resident can be answered, else 503; each part says for itself."""
+        try:
+            async with parts.db.read() as session:
+                await session.execute(text("SELECT 1"))
+            database = True
+        except Exception:
+            database = False
+        checks = {"database": database, "knowledge_base": parts.kb.loaded, "engine": parts.supervisor.ready.is_set()}
+        return JSONResponse({**checks, "engine_phase": parts.supervisor.phase}, 200 if all(checks.values()) else 503)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest() + generate_latest(parts.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+async def _keep_running(job: Job, stop: asyncio.Event) -> None:
+    """A background job that fails is logged and started again; only `stop` ends it."""
+    while not stop.is_set():
+        try:
+            await job(stop)
+            return
+        except Exception as error:
+            log.error("job_failed", job=getattr(job, "__qualname__", "job"), error=type(error).__name__, exc_info=error)
+            await asyncio.sleep(2)
