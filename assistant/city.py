@@ -76,7 +76,8 @@ class City:
     ) -> None:
         self.facts = facts
         self.name, self.hotline, self.jurisdiction_id = facts.name, facts.hotline, facts.jurisdiction_id
-        self.time_zone = ZoneInfo(facts.time_zone)
+        self.time_zone = facts.time_zone
+        self.zone = ZoneInfo(facts.time_zone)
         self.categories: dict[tuple[str, str], Category] = {(c.level1, c.level2): c for c in categories}
         self.level1: tuple[str, ...] = tuple(dict.fromkeys(c.level1 for c in categories))
         self.units: dict[str, Unit] = dict(units)

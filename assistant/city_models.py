@@ -1,6 +1,7 @@
 """What a city pack holds, checked by pydantic."""
 
 from datetime import date, time
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -134,7 +135,7 @@ class DeadlinesFile(_Model):
 
 def _ordered(value: tuple[tuple[time, time], ...]) -> tuple[tuple[time, time], ...]:
     flat = [moment for pair in value for moment in pair]
-    if not flat or any(a >= b for a, b in zip(flat, flat[1:], strict=False)):
+    if not flat or any(a >= b for a, b in pairwise(flat)):
         raise ValueError("working hours must be pairs of rising times that do not overlap")
     return value
 
