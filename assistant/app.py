@@ -175,11 +175,18 @@ def _wire(settings: Settings) -> Parts:
     registry = CollectorRegistry()
     metrics = DispatchMetrics(registry)
     sender = Sender(db, destinations, metrics=metrics)
-    tickets = TicketService(SqlTicketStore(db, vault), city, destination=settings.dispatch_destination)
+    tickets = TicketService(SqlTicketStore(db), city, vault, destination=settings.dispatch_destination)
     poller = Poller(db, destinations, tickets, metrics=metrics, interval_s=settings.dispatch_poll_s)
     telegram = None
     if settings.telegram_token.get_secret_value():
-        telegram = TelegramChannel(settings, gateway)
+        telegram = TelegramChannel(
+            gateway,
+            token=settings.telegram_token.get_secret_value(),
+            mode=settings.telegram_mode,
+            api_url=settings.telegram_api_url,
+            webhook_url=settings.telegram_webhook_url,
+            webhook_secret=settings.telegram_webhook_secret.get_secret_value(),
+        )
     parts = Parts(
         settings, vault, db, city, reader, knowledge, tickets, events, handover, engine, supervisor, gateway,
         desk=Desk(db), destinations=destinations, telegram=telegram, registry=registry,
@@ -200,7 +207,7 @@ def _desk_router(parts: Parts) -> APIRouter:
         Catalogue(services),
         api_keys=[parts.vault.derive("desk")],
         jurisdiction_id=parts.city.jurisdiction_id,
-        zone=parts.city.time_zone,
+        zone=parts.city.zone,
     )
 
 

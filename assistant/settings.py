@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     # Telegram, off until a token is set
     telegram_token: SecretStr = SecretStr("")
     telegram_mode: Literal["polling", "webhook"] = "polling"
+    telegram_webhook_url: str = ""  # public https:// address of this application
     telegram_webhook_secret: SecretStr = SecretStr("")
     telegram_api_url: str = ""  # empty: Telegram's own; a self-hosted Bot API server otherwise
 
