@@ -160,7 +160,7 @@ class Outbox:
         query = select(OutboxRow.state, func.count()).where(OutboxRow.state != "sent").group_by(OutboxRow.state)
         oldest = select(func.min(OutboxRow.created_at)).where(OutboxRow.state.in_(("pending", "sending")))
         async with self._db.read() as session:
-            counts = dict((await session.execute(query)).tuples().all())
+            counts: dict[str, int] = {row[0]: row[1] for row in await session.execute(query)}
             since = await session.scalar(oldest)
         by_state = {state: counts.get(state, 0) for state in ("pending", "sending", "dead")}
         return Depth(by_state, max((at - since).total_seconds(), 0.0) if since else 0.0)

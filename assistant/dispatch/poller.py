@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from assistant.db.models import now
 from assistant.db.session import Database
@@ -72,8 +71,9 @@ class Poller:
         while not stop.is_set():
             try:
                 reached = await self.poll()
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("poll_failed", error=type(error).__name__)
+            except Exception as error:
+                # Nothing is lost: what was not applied is reported again in the next round.
+                log.error("poll_failed", error=type(error).__name__)
                 reached = False
             wait_s = self._interval_s if reached else min(wait_s * 2, LONGEST_WAIT_S)
             try:

@@ -104,8 +104,9 @@ class Sender:
                         depth_at = time.monotonic() + DEPTH_EVERY_S
                     free = self._concurrency - len(under_way)
                     claims = await self._claim(free) if free else []
-                except (SQLAlchemyError, OSError) as error:
-                    log.warning("outbox_unreadable", error=type(error).__name__)
+                except Exception as error:
+                    # Whatever it is, the next round may do better; a sender that ended would be noticed late.
+                    log.error("outbox_unreadable", error=type(error).__name__)
                     claims = []
                 for claim in claims:
                     task = asyncio.create_task(self._deliver(claim))
