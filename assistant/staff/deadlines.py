@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Final
 
 from assistant.staff.labels import duration, local_time
+from assistant.tickets.states import CLOSED, State
 
 AMBER_LEFT: Final = 0.25
-CLOSED_STATES: Final = frozenset({"已结案", "已撤单"})
-# The unit has answered; what follows is ours, and the unit's clock has stopped.
-ANSWERED_STATES: Final = frozenset({"已处置", "待回访", "待结案"})
+# Closed, or answered by the unit: what follows is ours, and the unit's clock has stopped.
+STOPPED_STATES: Final = CLOSED | {State.TO_CALL_BACK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def deadline_look(state: str, created_at: datetime, due_at: datetime | None, mom
     if due_at is None:
         return DeadlineLook("neutral", "未定")
     shown = local_time(due_at, moment_now=moment)
-    if state in CLOSED_STATES or state in ANSWERED_STATES:
+    if state in STOPPED_STATES:
         return DeadlineLook("neutral", shown)
     left = (due_at - moment).total_seconds()
     if left < 0:
@@ -37,4 +37,4 @@ def deadline_look(state: str, created_at: datetime, due_at: datetime | None, mom
 
 
 def is_overdue(state: str, due_at: datetime | None, moment: datetime) -> bool:
-    return due_at is not None and state not in CLOSED_STATES | ANSWERED_STATES and due_at < moment
+    return due_at is not None and state not in STOPPED_STATES and due_at < moment

@@ -35,7 +35,7 @@ SESSION_MAX_AGE_S: Final = 10 * 3600
 FORM_MAX_AGE_S: Final = 3600
 MAX_UPLOAD_BYTES: Final = 20 * 1024 * 1024
 
-# Which role opens which page; a path that is not listed here does not exist.
+# Which role opens which page; a page that is not listed here does not exist.
 PAGE_ROLES: Final[Mapping[str, str]] = {
     "queue": "agent",
     "conversations": "agent",
@@ -47,6 +47,7 @@ WORKBENCH_KEY: Final = "minsheng.staff.workbench"
 
 # The UI library's own files: the same for everybody, versioned in the address.
 _LIBRARY_FILE = re.compile(r"_nicegui/[^/]+/(?:static|libraries|components|resources|esm)/")
+_PAGE = re.compile(r"queue|tickets|knowledge|(?:conversations|knowledge|tickets)/[^/]+")
 _SAFE_NEXT = re.compile(r"/staff(?:/[\w-][\w.-]*)*/?")
 _TEMPLATES = Path(__file__).parent / "templates"
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"}
@@ -210,10 +211,9 @@ class StaffGuard:
             return _upload_refusal(scope, headers, user) if "/upload/" in inner else None
         if area == "":
             return None
-        role = PAGE_ROLES.get(area)
-        if role is None:
+        if not _PAGE.fullmatch(inner):
             return _message(404, "没有这个页面", "请检查地址，或从首页进入。")
-        if not user.has_role(role):
+        if not user.has_role(PAGE_ROLES[area]):
             return _message(403, "没有权限", "您的账号没有打开这个页面的权限，请联系管理员。")
         return None
 

@@ -30,22 +30,8 @@ MIN_RELEVANCE: Final = 0.12
 _SATURATION = 6.0  # a BM25 score of this much counts half
 _STRANGERS = 0.88  # cosine that unrelated texts reach with the shipped encoder, for when there are too few to compare
 _SMALL_TALK: Final = frozenset(
-    [
-        "greet",
-        "goodbye",
-        "thank",
-        "affirm",
-        "deny",
-        "cancel",
-        "repeat",
-        "bot_identity",
-        "bot_capability",
-        "chitchat",
-        "request_human",
-        "insult",
-        "complain_bot",
-        "feedback_helpful",
-    ]
+    {"greet", "goodbye", "thank", "affirm", "deny", "cancel", "repeat", "bot_identity", "bot_capability", "chitchat"}
+    | {"request_human", "insult", "complain_bot", "feedback_helpful"}
 )
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
@@ -186,29 +172,34 @@ class Suggester:
         async with self._db.read() as session:
             rows = await session.scalars(select(PastReply).order_by(PastReply.id.desc()).limit(MAX_PAST_REPLIES))
             return [
-                Candidate("past", row.question, row.reply, f"历史答复 · {local_time(row.created_at)}") for row in rows
+                Candidate("past", row.question, row.reply, f"座席 {local_time(row.created_at)} 的答复") for row in rows
             ]
 
     def _canned(self) -> list[Candidate]:
-        return [Candidate("city", reply.title, reply.text, f"常用语 · {reply.title}") for reply in self._city.replies]
+        return [
+            Candidate("city", reply.question, reply.reply, f"常用语“{reply.question.split(' / ')[0]}”")
+            for reply in self._city.replies
+        ]
 
 
 def _cited(citations: Iterable[Any]) -> str:
     parts = []
     for citation in citations:
-        place = f" {citation.article}" if citation.article else ""
-        issuer = f",{citation.issuer}" if citation.issuer else ""
-        parts.append(f"《{citation.title}》{place}{issuer}({validity(citation.valid_from, citation.valid_to)})")
-    return "知识库 · " + ";".join(parts[:2]) if parts else "知识库"
+        issuer = f"{citation.issuer}，" if citation.issuer else ""
+        held = validity(citation.valid_from, citation.valid_to)
+        parts.append(f"《{citation.title}》{citation.article or ''}（{issuer}{held}）")
+    return "；".join(parts[:2]) or "知识库"
 
 
 def _from_hit(hit: Any) -> Suggestion:
-    place = f" {hit.article}" if hit.article else ""
-    return Suggestion("kb", hit.passage.text, f"知识库 · 《{hit.document.title}》{place}（相关段落）", 0.0)
+    return Suggestion("kb", hit.passage.text, f"《{hit.document.title}》{hit.article or ''}（相近段落）", 0.0)
 
 
 def _different(suggestions: Iterable[Suggestion], limit: int) -> list[Suggestion]:
+    """Without replies that repeat, or are part of, one that stands before them."""
     kept: dict[str, Suggestion] = {}
     for suggestion in suggestions:
-        kept.setdefault(re.sub(r"\W+", "", suggestion.text), suggestion)
+        words = re.sub(r"\W+", "", suggestion.text)
+        if not any(words in known for known in kept):
+            kept[words] = suggestion
     return list(kept.values())[:limit]

@@ -8,7 +8,7 @@ from nicegui import core, ui
 
 from assistant.staff.audit import Audit
 from assistant.staff.login import PREFIX, Sessions, StaffGuard, build_login_router
-from assistant.staff.pages import conversation, document, home, knowledge, queue, ticket, tickets
+from assistant.staff.pages import conversation, document, failed, home, knowledge, queue, ticket, tickets
 from assistant.staff.pages.visit import Workbench
 from assistant.staff.services import StaffServices
 from assistant.staff.suggest import Suggester
@@ -41,6 +41,7 @@ def setup_staff(app: FastAPI, services: StaffServices) -> None:
         reconnect_timeout=30.0,
         show_welcome_message=False,
     )
+    core.app.on_page_exception(failed.draw)
     for page in (home, queue, conversation, knowledge, document, tickets, ticket):
         page.register()
     app.add_middleware(StaffGuard, sessions=sessions, workbench=workbench)

@@ -161,7 +161,7 @@ class ConversationView:
                 Text("p", "还没有工单。", "muted")
             for number, title, state, unit, due_at in rows:
                 with box("mini-ticket"):
-                    with box("row-title"):
+                    with box("line"):
                         if may_open:
                             link(number, staff_href(f"tickets/{number}"), "mono")
                         else:
@@ -186,7 +186,7 @@ class ConversationView:
 
         item = box("suggestion", "button").props('type="button"')
         with item:
-            with box("row-title"):
+            with box("line"):
                 tag(_KIND_NAMES[suggestion.kind], _KIND_TONES[suggestion.kind])
                 Text("span", "点击填入", "suggestion-use")
             Text("span", suggestion.text, "suggestion-text")
@@ -238,4 +238,4 @@ def _draw_understanding(understanding: dict[str, Any]) -> None:
         for entity in understanding.get("entities", [])[:6]:
             name = ENTITIES.get(entity.get("type", ""), "")
             if name:
-                tag(f"{name}:{entity.get('text', '')}", "info")
+                tag(f"{name}：{entity.get('text', '')}", "info")

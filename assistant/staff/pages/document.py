@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request
-from kb.importer import read_bytes
 from nicegui import ui
 from nicegui.events import UploadEventArguments
 
@@ -16,9 +15,10 @@ from assistant.staff.labels import DOCUMENT_STATUS, local_time, validity
 from assistant.staff.login import MAX_UPLOAD_BYTES
 from assistant.staff.pages.parts import Text, box, button, card, empty, facts, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
+from kb.importer import read_file
 from kb.service import NewDocument
 
-_KINDS = ".md,.txt,.docx,.pdf,.html,.htm"
+_KINDS = (".md", ".txt", ".docx", ".pdf", ".html", ".htm")
 
 
 def register() -> None:
@@ -53,7 +53,7 @@ class UploadForm:
                 max_file_size=MAX_UPLOAD_BYTES,
                 on_upload=self.visit.step(self._received),
                 on_rejected=lambda: ui.notify("文件类型不支持，或文件太大。", type="warning", position="top"),
-            ).props(f'accept="{_KINDS}" flat')
+            ).props(f'accept="{",".join(_KINDS)}" flat')
             self._status = box("stack upload-status").props('aria-live="polite"')
         with card("2. 填写信息"), box("form"):
             self._title = ui.input("标题（必填）").props("outlined maxlength=300").classes("full")
@@ -61,8 +61,9 @@ class UploadForm:
             self._number = ui.input("文号").props("outlined maxlength=120")
             self._from = ui.input("生效日期").props("outlined type=date stack-label")
             self._to = ui.input("失效日期（没有可不填）").props("outlined type=date stack-label")
-            categories = _categories(self.visit.services.city)
-            self._category = ui.select(categories, label="类别", clearable=True).props("outlined")
+            self._category = ui.select(list(self.visit.services.city.level1), label="类别", clearable=True).props(
+                "outlined"
+            )
         with box("form-actions"):
             button("保存草稿，查看段落", self.visit.step(self.save), "primary")
             link("取消", staff_href("knowledge"), "btn btn-plain")
@@ -73,9 +74,11 @@ class UploadForm:
         data = await event.file.read()
         if len(data) > MAX_UPLOAD_BYTES:
             raise BadInput(f"文件不能超过 {MAX_UPLOAD_BYTES // 1024 // 1024} MB。")
-        read = await asyncio.to_thread(read_bytes, event.file.name, data)
+        if not event.file.name.lower().endswith(_KINDS):
+            raise BadInput("只能上传 md、txt、docx、pdf、html 文件。")
+        [read], _ = await asyncio.to_thread(read_file, event.file.name, data)
         self._text = read.text
-        with self._status, box("row-title"):
+        with self._status, box("line"):
             tag("已读取", "good")
             Text("span", f"{event.file.name}，正文 {len(read.text)} 字")
         for field, value in (
@@ -84,6 +87,7 @@ class UploadForm:
             (self._number, read.document_number),
             (self._from, read.valid_from),
             (self._to, read.valid_to),
+            (self._category, read.category if read.category in self.visit.services.city.level1 else None),
         ):
             if value and not field.value:
                 field.value = str(value)
@@ -159,7 +163,7 @@ class DocumentView:
         self._about.clear()
         name, tone = DOCUMENT_STATUS[document.status]
         with self._about:
-            with box("row-title"):
+            with box("line"):
                 Text("h2", "文件信息")
                 tag(name, tone)
             facts(
@@ -197,7 +201,3 @@ def _day(value: str | None, name: str) -> date | None:
         return date.fromisoformat(value)
     except ValueError:
         raise BadInput(f"{name}应写成 2026-01-31 这样。") from None
-
-
-def _categories(city: Any) -> list[str]:
-    return [category.name for category in city.categories]

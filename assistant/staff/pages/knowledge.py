@@ -124,7 +124,7 @@ class HitTest:
         with self._result:
             answered = answer.outcome == "answered"
             with box("answer" if answered else "answer answer-none"):
-                with box("row-title"):
+                with box("line"):
                     tag("会这样回答" if answered else "没有找到", "good" if answered else "warn")
                     Text("span", f"把握 {percent(answer.confidence)}", "muted")
                 Text("p", answer.text, "pre")

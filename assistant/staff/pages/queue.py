@@ -62,7 +62,7 @@ def _waiting_list(visit: Visit, rows: list[tuple[WaitingResident, str]], moment:
     if not rows:
         empty("现在没有人等候", "居民要求人工服务时，会自动出现在这里。")
         return
-    with box("rows", "ul"):
+    with box("items", "ul"):
         for waiting, waited in rows:
             _waiting_row(visit, waiting, waited, (moment - waiting.since).total_seconds() > LONG_WAIT_S)
 
@@ -73,9 +73,9 @@ def _waiting_row(visit: Visit, waiting: WaitingResident, waited: str, long: bool
         await visit.audit("conversation.take", waiting.conversation_id)
         ui.navigate.to(f"/conversations/{waiting.conversation_id}")
 
-    with box("row", "li"):
-        with box("row-main"):
-            with box("row-title"):
+    with box("item", "li"):
+        with box("item-main"):
+            with box("line"):
                 Text("strong", resident_name(waiting.conversation_id))
                 tag(CHANNELS.get(waiting.channel, waiting.channel))
                 if waiting.urgent:
@@ -84,7 +84,7 @@ def _waiting_row(visit: Visit, waiting: WaitingResident, waited: str, long: bool
             Text("p", waiting.last_text or "（还没有留言）", "clamp")
             if waiting.reason:
                 Text("p", f"原因：{waiting.reason}", "muted")
-        with box("row-actions"):
+        with box("item-actions"):
             link("查看", staff_href(f"conversations/{waiting.conversation_id}"), "btn btn-plain")
             button("接待", visit.step(take), "primary")
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from fastapi import Request
 from nicegui import ui
@@ -10,29 +9,18 @@ from sqlalchemy import select
 
 from assistant.db.models import DeskRequest, OutboxRow
 from assistant.dispatch.desk import OPEN_STATES, REASON_CODES, STATE_NAMES
-from assistant.errors import BadInput, NotAllowed
-from assistant.staff.deadlines import deadline_look
+from assistant.errors import BadInput, NotAllowed, NotFound
+from assistant.staff.deadlines import DeadlineLook, deadline_look
 from assistant.staff.labels import CHANNELS, local_time, percent, resident_name
 from assistant.staff.pages.parts import Text, box, button, card, empty, facts, frame, link, tag
 from assistant.staff.pages.tickets import STATE_TONES, URGENCY_TONES
 from assistant.staff.pages.visit import Visit, staff_href
+from assistant.tickets.model import HistoryEntry, TicketView
+from assistant.tickets.states import TRANSITIONS, State
 
 REFRESH_S = 2.0
 SHOW_REQUESTER_S = 60
-_OPERATIONS = {
-    "create": "登记",
-    "submit": "登记",
-    "dispatch": "派遣",
-    "accept": "签收",
-    "accepted": "签收",
-    "resolve": "办结",
-    "resolved": "办结",
-    "return": "退单",
-    "returned": "退单",
-    "supplement": "居民补充",
-    "urge": "居民催办",
-    "withdraw": "居民撤回",
-}
+_SENT = {"create": "派单", "supplement": "补充", "urge": "催办", "withdraw": "撤单"}
 _OUTBOX = {
     "pending": ("等待发送", "warn"),
     "sending": ("正在发送", "info"),
@@ -65,6 +53,7 @@ class TicketPage:
         self.number = number
         self._drawn: object = None
         self._request_id: str | None = None
+        self._history_entries: list[HistoryEntry] = []
 
     def open(self) -> None:
         with box("page-head"), box("crumbs"):
@@ -88,6 +77,14 @@ class TicketPage:
             with box("form-actions"):
                 button("确认办结", self.visit.step(self.resolve), "primary")
                 ui.button("取消", on_click=self._resolve_dialog.close, color=None).props("flat no-caps").classes("btn")
+        with ui.dialog() as self._assign_dialog, box("dialog"):
+            Text("h2", "派给承办单位")
+            units = sorted(self.visit.services.city.units)
+            self._unit = ui.select(units, label="承办单位", with_input=True).props("outlined")
+            self._ground = ui.textarea("理由（内部）").props("outlined autogrow maxlength=1000")
+            with box("form-actions"):
+                button("确认派单", self.visit.step(self.assign), "primary")
+                ui.button("取消", on_click=self._assign_dialog.close, color=None).props("flat no-caps").classes("btn")
         with ui.dialog() as self._return_dialog, box("dialog"):
             Text("h2", "退单")
             self._reason = ui.select(list(REASON_CODES), label="退单原因").props("outlined")
@@ -98,6 +95,8 @@ class TicketPage:
 
     async def refresh(self) -> None:
         ticket = await self.visit.services.tickets.get(self.number)
+        if ticket is None:
+            raise NotFound("没有找到这张工单。")
         outbox, desk = await self._dispatched()
         moment = datetime.now(UTC)
         look = deadline_look(ticket.state, ticket.created_at, ticket.due_at, moment)
@@ -105,6 +104,7 @@ class TicketPage:
         if drawn == self._drawn:
             return
         self._drawn = drawn
+        self._history_entries = ticket.history
         self._draw_request(ticket)
         self._draw_history(ticket)
         self._draw_handling(ticket, look)
@@ -117,7 +117,8 @@ class TicketPage:
                 select(OutboxRow).where(OutboxRow.ticket_number == self.number).order_by(OutboxRow.id)
             )
             sent = list(rows)
-        remote_id = next((row.remote_id for row in sent if row.operation == "create" and row.remote_id), None)
+        # A ticket that was returned or reopened has several requests at the desk: the newest counts.
+        remote_id = next((row.remote_id for row in reversed(sent) if row.operation == "create" and row.remote_id), None)
         self._request_id = remote_id
         desk = await self.visit.services.desk.get(remote_id) if remote_id else None
         return [(row.operation, row.state, row.attempts) for row in sent], desk
@@ -148,6 +149,24 @@ class TicketPage:
         )
         self._return_dialog.close()
         ui.notify("已退单，等待重新派遣。", type="positive", position="top")
+
+    async def assign(self) -> None:
+        """A person rules where a ticket belongs that nobody was sure of, or that a unit gave back."""
+        unit, ground = self._unit.value, (self._ground.value or "").strip()
+        if not unit or not ground:
+            raise BadInput("请选择承办单位并写明理由。")
+        steps = len(self._history_entries)
+        key = f"{self.number}:assign:{steps}"
+        actor = self.visit.user.name
+        try:
+            await self.visit.services.tickets.assign(self.number, unit, ground, key=key, actor=actor)
+        except Exception:
+            await self.visit.audit("ticket.assign", self.number, success=False)
+            raise
+        await self.visit.audit("ticket.assign", self.number)
+        self._assign_dialog.close()
+        await self.refresh()
+        ui.notify("已派单。", type="positive", position="top")
 
     async def _operate(self, event: str, work: Callable[[str, str], Awaitable[object]]) -> None:
         if self._request_id is None:
@@ -193,17 +212,17 @@ class TicketPage:
 
     # --- drawing ---------------------------------------------------------------------------------------------------
 
-    def _draw_request(self, ticket: Any) -> None:
+    def _draw_request(self, ticket: TicketView) -> None:
         self._request.clear()
         with self._request:
-            with box("row-title"):
+            with box("line"):
                 tag(ticket.request_type, "info")
                 tag(ticket.category1 + (f" › {ticket.category2}" if ticket.category2 else ""))
                 if ticket.urgency in URGENCY_TONES:
                     tag(ticket.urgency, URGENCY_TONES[ticket.urgency])
                 if ticket.anonymous:
                     tag("匿名", "warn")
-                if getattr(ticket, "confidential", False):
+                if ticket.confidential:
                     tag("要求保密", "warn")
             Text("h2", ticket.title, "ticket-title")
             Text("p", ticket.description, "pre ticket-text")
@@ -221,15 +240,15 @@ class TicketPage:
                     "ticket-link",
                 )
 
-    def _draw_history(self, ticket: Any) -> None:
+    def _draw_history(self, ticket: TicketView) -> None:
         self._history.clear()
         with self._history:
             Text("h2", "办理过程")
             with box("timeline", "ol"):
                 for entry in ticket.history:
                     with box(tag="li"):
-                        with box("row-title"):
-                            Text("strong", _OPERATIONS.get(entry.operation, entry.operation))
+                        with box("line"):
+                            Text("strong", TRANSITIONS[entry.operation].label)
                             tag(entry.to_state, STATE_TONES.get(entry.to_state, "neutral"))
                             Text("span", local_time(entry.at), "muted mono")
                         if entry.reason_code:
@@ -239,13 +258,11 @@ class TicketPage:
                         if entry.public_reply:
                             Text("p", f"答复居民：{entry.public_reply}", "pre")
 
-    def _draw_handling(self, ticket: Any, look: Any) -> None:
+    def _draw_handling(self, ticket: TicketView, look: DeadlineLook) -> None:
         self._handling.clear()
-        routing = ticket.routing if isinstance(ticket.routing, dict) else vars(ticket.routing)
-        confidence = routing.get("confidence")
         with self._handling:
             Text("h2", "办理")
-            with box("row-title"):
+            with box("line"):
                 tag(ticket.state, STATE_TONES.get(ticket.state, "neutral"))
                 tag(look.text, look.tone)
             facts(
@@ -253,11 +270,17 @@ class TicketPage:
                     ("主办", ticket.lead_unit or "待定"),
                     ("协办", "、".join(ticket.assisting_units)),
                     ("截止", local_time(ticket.due_at)),
-                    ("派单依据", str(routing.get("reason") or "")),
-                    ("把握", percent(confidence) if isinstance(confidence, (int, float)) else ""),
-                    ("渠道", CHANNELS.get(getattr(ticket, "channel", ""), "")),
+                    ("派单依据", ticket.routing.reason),
+                    ("把握", percent(ticket.routing.confidence) + ("，需人工核对" if ticket.routing.review else "")),
+                    ("渠道", CHANNELS.get(ticket.channel, ticket.channel)),
                 ]
             )
+            if ticket.state in (State.TO_DISPATCH, State.DISPATCHED):
+                waits = ticket.state == State.TO_DISPATCH
+                with box("form-actions"):
+                    ui.button("派单" if waits else "改派", on_click=self._assign_dialog.open, color=None).props(
+                        "unelevated"
+                    ).classes("btn btn-primary" if waits else "btn btn-plain")
 
     def _draw_desk(self, outbox: list[tuple[str, str, int]], desk: DeskRequest | None) -> None:
         self._desk.clear()
@@ -265,8 +288,8 @@ class TicketPage:
             Text("h2", "派遣台")
             for operation, state, attempts in outbox:
                 text, tone = _OUTBOX.get(state, (state, "neutral"))
-                with box("row-title"):
-                    Text("span", _OPERATIONS.get(operation, operation))
+                with box("line"):
+                    Text("span", _SENT.get(operation, operation))
                     tag(f"{text}({attempts} 次)" if attempts > 1 else text, tone)
             if desk is None:
                 Text("p", "还没有可以操作的诉求。", "muted")

@@ -11,11 +11,20 @@ from assistant.staff.deadlines import deadline_look, is_overdue
 from assistant.staff.labels import local_time
 from assistant.staff.pages.parts import Text, box, button, card, cell, empty, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
+from assistant.tickets.model import TicketView
+from assistant.tickets.states import State
 
 REFRESH_S = 5.0
 SHOWN = 200
-STATES = ("待派遣", "已派遣", "处置中", "待回访", "已结案", "退单", "已撤单")
-STATE_TONES = {"待派遣": "warn", "退单": "warn", "处置中": "info", "已派遣": "info", "已结案": "good", "待回访": "good"}
+STATES = tuple(str(state) for state in State)
+STATE_TONES: dict[str, str] = {
+    State.TO_DISPATCH: "warn",
+    State.RETURNED: "warn",
+    State.DISPATCHED: "info",
+    State.HANDLING: "info",
+    State.TO_CALL_BACK: "good",
+    State.CLOSED: "good",
+}
 URGENCY_TONES = {"特急": "bad", "紧急": "warn"}
 
 
@@ -63,14 +72,14 @@ def _filters(visit: Visit, chosen: dict[str, str]) -> None:
         query.on("keydown.enter", visit.step(apply))
 
 
-def _wanted(ticket: Any, chosen: dict[str, str], moment: datetime) -> bool:
+def _wanted(ticket: TicketView, chosen: dict[str, str], moment: datetime) -> bool:
     if chosen["overdue"] and not is_overdue(ticket.state, ticket.due_at, moment):
         return False
     words = f"{ticket.number} {ticket.title} {ticket.lead_unit or ''}"
     return chosen["q"].lower() in words.lower()
 
 
-def _row(ticket: Any, moment: datetime) -> tuple[Any, ...]:
+def _row(ticket: TicketView, moment: datetime) -> tuple[Any, ...]:
     look = deadline_look(ticket.state, ticket.created_at, ticket.due_at, moment)
     return (
         ticket.number,
@@ -96,7 +105,7 @@ def _table(rows: list[tuple[Any, ...]], *, truncated: bool) -> None:
             for number, title, kind, urgency, state, unit, look, created in rows:
                 with box(tag="tr"):
                     with box("lead", "td"):
-                        with box("row-title"):
+                        with box("line"):
                             link(number, staff_href(f"tickets/{number}"), "mono")
                             if urgency in URGENCY_TONES:
                                 tag(urgency, URGENCY_TONES[urgency])
