@@ -3,13 +3,13 @@
 import re
 
 import structlog
-from assistant.tickets.service import TicketDraft
 
 from actions import reading
 from actions.protocol import Catalogue, Reply, Turn
 from actions.reading import UNKNOWN_PLACE
 from actions.services import ActionServices
 from actions.wording import say_created
+from assistant.tickets.model import TicketDraft
 
 log = structlog.get_logger()
 ACTIONS = Catalogue()

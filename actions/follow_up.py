@@ -3,13 +3,13 @@
 import re
 
 import structlog
-from assistant.tickets.service import TicketView
 
 from actions import reading
 from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
-from actions.wording import say_deadline, say_state, say_unit
+from actions.wording import say_state, say_time, say_unit
 from assistant.errors import MinshengError
+from assistant.tickets.model import TicketView
 
 log = structlog.get_logger()
 ACTIONS = Catalogue()
@@ -56,7 +56,8 @@ async def _by_number(turn: Turn, services: ActionServices, reply: Reply, number:
     if ticket is None or not await services.tickets.check_phone(number, last4[0]):
         reply.put(wrong_lookups=failures + 1)
         reply.say(
-            "没有查到，工单号或手机号后四位可能不对，请再核对一下。匿名登记的工单只能在原来的对话里查。", "转人工"
+            "没有查到，工单号或手机号后四位可能不对，请再核对一下。匿名登记的工单只能在原来的对话里查。",
+            "转人工",
         )
         return None
     return ticket
@@ -68,12 +69,11 @@ async def progress(turn: Turn, services: ActionServices, reply: Reply) -> None:
     ticket = await ticket_meant(turn, services, reply)
     if ticket is None:
         return
-    zone = services.city.time_zone
     lines = [f"工单{ticket.number}（{reading.shorten(ticket.title, 24)}）：", f"· 现在：{say_state(ticket.state)}"]
     lines.append(f"· 承办单位：{say_unit(ticket)}")
     closed = ticket.state in ("已结案", "已撤单", "待回访")
-    if not closed and (deadline := say_deadline(ticket, zone)):
-        lines.append(f"· 办理时限：{deadline}前")
+    if not closed:
+        lines.append(f"· 办理时限：{say_time(ticket.due_at, services.city.zone)}前")
     if answer := next((entry.public_reply for entry in reversed(ticket.history) if entry.public_reply), None):
         lines.append(f"· 单位答复：{reading.shorten(answer, 300)}")
     if not turn.form:
@@ -99,7 +99,7 @@ async def urge(turn: Turn, services: ActionServices, reply: Reply) -> None:
     except MinshengError as error:
         reply.say(error.detail, "转人工")
         return
-    text = services.city.text("ticket_urged", number=ticket.number, unit=ticket.lead_unit or "工作人员")
+    text = services.city.text("ticket_urged", number=ticket.number, unit=ticket.lead_unit)
     reply.say(f"让您久等了。{text}", "转人工", custom={"ticket": ticket.public()})
 
 
@@ -134,24 +134,40 @@ async def withdraw(turn: Turn, services: ActionServices, reply: Reply) -> None:
     reply.say(services.city.text("ticket_withdrawn", number=ticket.number), custom={"ticket": ticket.public()})
 
 
+@ACTIONS.action("action_feedback_helpful")
+async def helpful(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Thanks; where a ticket waits for it, "解决了" closes that ticket."""
+    own = await services.tickets.find(conversation_id=turn.conversation_id, limit=_SHOWN)
+    waiting = next((ticket for ticket in own if ticket.state == "待回访"), None)
+    if waiting is None or "解决" not in turn.text:
+        reply.say("能帮上您就好，谢谢您的反馈。")
+        return
+    ticket = await services.tickets.record_callback(waiting.number, solved=True, key=turn.key, actor="resident")
+    reply.say(services.city.text("ticket_closed", number=ticket.number), custom={"ticket": ticket.public()})
+
+
 @ACTIONS.action("action_ticket_dissatisfied")
 async def dissatisfied(turn: Turn, services: ActionServices, reply: Reply) -> None:
-    """Tell the unit, and offer a person: a complaint about a result is not for a machine to weigh."""
+    """Tell the unit, or have it handled again, and offer a person: this is not for a machine to weigh."""
     ticket = await ticket_meant(turn, services, reply)
     if ticket is None:
         return
+    city = services.city
     try:
-        await services.tickets.add_supplement(
-            ticket.number, f"居民对办理情况不满意：{turn.text}", key=turn.key, actor="resident"
-        )
+        if ticket.state in ("待回访", "已结案"):
+            ticket = await services.tickets.record_callback(
+                ticket.number, solved=False, comment=turn.text, key=turn.key, actor="resident"
+            )
+            due = say_time(ticket.due_at, city.zone)
+            done = city.text("ticket_reopened", number=ticket.number, unit=ticket.lead_unit, due=due)
+        else:
+            note = f"居民对办理情况不满意：{turn.text}"
+            await services.tickets.add_supplement(ticket.number, note, key=turn.key, actor="resident")
+            done = f"您的意见我已经写进工单{ticket.number}，会转给{ticket.lead_unit}。"
     except MinshengError as error:
         reply.say(f"很抱歉没能让您满意。{error.detail}需要的话我给您转人工。", "转人工")
         return
-    reply.say(
-        f"很抱歉没能让您满意。您的意见我已经写进工单{ticket.number}，会转给承办单位。要不要和人工座席说说？",
-        "转人工",
-        custom={"ticket": ticket.public()},
-    )
+    reply.say(f"很抱歉没能让您满意。{done}要不要和人工座席说说？", "转人工", custom={"ticket": ticket.public()})
 
 
 @ACTIONS.action("action_correct_ticket")

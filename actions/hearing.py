@@ -26,6 +26,9 @@ BUTTONS = {
     "确认撤回": "affirm",
     "不撤回": "deny",
     "你能做什么": "bot_capability",
+    # Under the result of a ticket (assistant/tickets/service.py).
+    "已经解决了": "feedback_helpful",
+    "没有解决": "ticket_dissatisfied",
 }
 LETTER_CHARS = 120
 # What a long message may be besides a request.

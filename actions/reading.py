@@ -47,9 +47,7 @@ _REFUSES_CONTACT = re.compile(
     r"没有?(?:电话|手机|号码|联系方式|座机)|不(?:想|愿意?|方便|便|要|能|打算|用|需要)?(?:说|给|留|透露|提供|告诉|填|联系)"
     r"|(?:保密|隐私)|^(?:没有|没|无|不|不行|不用|不用了|不要|不想|不方便|跳过|不了)$"
 )
-_ANONYMOUS = re.compile(
-    r"(?<!不)(?<!别)(?<!要实名不)匿名|不(?:想|要|愿意?)?(?:留|透露|公开)(?:姓名|名字|身份|实名|真名)"
-)
+_ANONYMOUS = re.compile(r"匿名|不(?:想|要|愿意?)?(?:留|透露|公开)(?:姓名|名字|身份|真名)")
 _NOT_ANONYMOUS = re.compile(r"(?:不|别|不用|不要|不想|不需要|无需)匿名|实名")
 _CONFIDENTIAL = re.compile(
     r"保密|(?:别|不要|不能|勿|请勿|千万别)(?:告诉|让|透露|泄露|跟)[^。！？]{0,12}(?:我|本人|信息|身份|姓名|知道)"
@@ -60,14 +58,7 @@ _EMPTY_REQUEST = re.compile(
     r"|工单|诉求|意见|问题|事情|情况|事儿?|有|一个|一件|个|件|点|些|啊|呀|吧|呢|的|了|给|可以|能|吗|再|新|另外"
     r"|[\s，,。.！!？?；;：:、~～]"
 )
-_TYPE_WORDS = (
-    ("举报", "举报"),
-    ("投诉", "投诉"),
-    ("表扬", "表扬"),
-    ("建议", "建议"),
-    ("求助", "求助"),
-    ("咨询", "咨询"),
-)
+_TYPE_WORDS = ("举报", "投诉", "表扬", "建议", "求助", "咨询")
 
 _SALUTATION = re.compile(
     r"^(?:尊敬的|敬爱的|亲爱的)?[^，,。！!：:\n]{0,14}(?:领导|市长|书记|局长|主任|同志|您好|你好|好)们?[，,。！!：:\s]*$"
@@ -76,7 +67,8 @@ _SENTENCE = re.compile(r"[^。！!？?\n；;]+")
 TITLE_CHARS = 40
 
 _CORRECTION = re.compile(
-    r"(?:应该是|应当是|应为|改成|改为|改到|改作|换成|换为|更正为|更正成|其实是|正确的是|(?<!不)而?是(?!不是|说|我|写|搞|弄))[\s:：，,]*(.+)$"
+    r"(?:应该是|应当是|应为|改成|改为|改到|改作|换成|换为|更正为|更正成|其实是|正确的是|(?<!不)而?是(?!不是|说|我|写|搞|弄))"
+    r"[\s:：，,]*(.+)$"
 )
 _FIELDS = (
     ("place", re.compile(r"地址|地点|位置|地方|门牌")),
@@ -176,7 +168,7 @@ def named_type(text: str) -> str | None:
     """The request type, where a short message says it itself (我要举报)."""
     if len(text) > 12:
         return None
-    return next((kind for word, kind in _TYPE_WORDS if word in text), None)
+    return next((kind for kind in _TYPE_WORDS if kind in text), None)
 
 
 def title_of(description: str) -> str:

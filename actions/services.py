@@ -2,9 +2,8 @@
 
 from typing import Protocol
 
-from assistant.tickets.service import TicketService
-
 from assistant.city import City
+from assistant.tickets.service import TicketService
 from kb.answer import Answer
 from nlu.runtime import Understanding
 

@@ -69,6 +69,6 @@ async def add(turn: Turn, services: ActionServices, reply: Reply) -> None:
         return
     reply.put(last_ticket=ticket.number)
     reply.say(
-        services.city.text("ticket_supplemented", number=ticket.number, unit=ticket.lead_unit or "工作人员"),
+        services.city.text("ticket_supplemented", number=ticket.number, unit=ticket.lead_unit),
         custom={"ticket": ticket.public()},
     )

@@ -8,13 +8,14 @@ rules, which is how a question in the middle of the form is answered.
 from typing import Any
 
 import structlog
-from assistant.tickets.service import IncompleteDraft, KeyReused, TicketDraft
 
 from actions import reading
 from actions.protocol import Catalogue, Heard, Reply, Turn
 from actions.reading import ANONYMOUS, NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
 from actions.wording import say_created
+from assistant.tickets.errors import IncompleteDraft, KeyReused
+from assistant.tickets.model import TicketDraft
 
 log = structlog.get_logger()
 ACTIONS = Catalogue()
@@ -51,10 +52,14 @@ _BELONGS = {
 }
 # Short replies often look like these to a model that does not know the question.
 _WEAK = {"nlu_fallback", "chitchat", "out_of_scope", "greet", "bot_identity", "repeat", "feedback_helpful"}
+_MAY_BECOME_A_TICKET = {"ask_policy", "nlu_fallback", "out_of_scope"}
 _DESCRIBES = {"file_request", "inform_detail", "ticket_add"}
 _TELLS_MORE_CHARS = 16
 
-_ABOUT_ANONYMITY = "好的，那就匿名登记，工单里不会出现您的姓名和电话。只是这样办理单位没法给您回电话，请记下稍后给您的工单号，随时可以来问进度。"
+_ABOUT_ANONYMITY = (
+    "好的，那就匿名登记，工单里不会出现您的姓名和电话。"
+    "只是这样办理单位没法给您回电话，请记下稍后给您的工单号，随时可以来问进度。"
+)
 _FIELD_NAMES = {"place": "地点", "event_time": "时间", "contact": "联系方式", "description": "内容"}
 
 
@@ -103,11 +108,8 @@ def start(turn: Turn, reply: Reply) -> None:
 def _earlier_question(turn: Turn) -> Heard | None:
     """The message that got no good answer, now to become a ticket."""
     for message in turn.previous_messages()[:6]:
-        if message.get("understanding") and (message.get("intent") or {}).get("name") in (
-            "ask_policy",
-            "nlu_fallback",
-            "out_of_scope",
-        ):
+        intent = (message.get("intent") or {}).get("name")
+        if message.get("understanding") and intent in _MAY_BECOME_A_TICKET:
             return Heard.of(message)
     return None
 
@@ -144,8 +146,8 @@ def _volunteered(heard: Heard) -> dict[str, Any]:
 
 
 def _take_description(turn: Turn, reply: Reply) -> None:
-    heard, weak = turn.heard, turn.intent in _WEAK and len(turn.text) >= 4
-    if not (turn.intent in _BELONGS or weak):
+    heard = turn.heard
+    if turn.intent not in _BELONGS and not (turn.intent in _WEAK and len(turn.text) >= 4):
         return
     found = _extras(turn)
     if reading.says_what_happened(heard.text) and turn.intent not in (

@@ -2,9 +2,8 @@
 
 from datetime import datetime, tzinfo
 
-from assistant.tickets.service import TicketView
-
 from assistant.city import City
+from assistant.tickets.model import TicketView
 
 _WEEKDAYS = "一二三四五六日"
 _STATES = {
@@ -35,25 +34,17 @@ def say_state(state: str) -> str:
 
 
 def say_unit(ticket: TicketView) -> str:
-    return ticket.lead_unit or "正在核定"
-
-
-def say_deadline(ticket: TicketView, zone: tzinfo) -> str | None:
-    """`11月29日（周六）18:00`; None while no unit has the ticket."""
-    return say_time(ticket.due_at, zone) if ticket.due_at else None
+    return f"{ticket.lead_unit}（工作人员正在核对）" if ticket.routing.review else ticket.lead_unit
 
 
 def say_created(city: City, ticket: TicketView) -> str:
     """What a resident is told when a ticket was made: number, unit, deadline."""
-    due = say_deadline(ticket, city.time_zone)
-    if ticket.lead_unit is None or due is None:
-        text = city.text(
-            "ticket_created_review", number=ticket.number, unit=city.name + city.hotline, due=due or "核定后"
-        )
+    if ticket.urgency == "特急":
+        key = "ticket_created_danger"
     else:
-        danger = ticket.urgency == "特急"
-        key = "ticket_created_danger" if danger else "ticket_created"
-        text = city.text(key, number=ticket.number, unit=ticket.lead_unit, due=due)
+        key = "ticket_created_review" if ticket.routing.review else "ticket_created"
+    due = say_time(ticket.due_at, city.zone)
+    text = city.text(key, number=ticket.number, unit=ticket.lead_unit, due=due)
     if ticket.anonymous and ticket.urgency != "特急":
         text += "\n" + city.text("ticket_created_anonymous", number=ticket.number)
     return text

@@ -1,0 +1,421 @@
+"""Whole conversations: a real Rasa with the project's domain, rules and actions; only the reading is scripted."""
+
+import pytest
+
+from tests.dialogue.conftest import Talk
+
+pytestmark = pytest.mark.engine
+
+COMPLAINT = "金水区花园路85号楼下烧烤店每天晚上油烟很大,我家孩子一直咳嗽"
+PLACE = "金水区花园路85号"
+
+
+async def begin(talk: Talk) -> str:
+    return await talk.say(COMPLAINT, "file_request", place=PLACE, time="每天晚上")
+
+
+async def to_summary(talk: Talk) -> str:
+    await begin(talk)
+    return await talk.say("138****5678", "inform_contact", phone="138****5678")
+
+
+async def submitted(talk: Talk) -> str:
+    """A conversation with a ticket; returns its number."""
+    await to_summary(talk)
+    await talk.say("确认提交")
+    ticket = talk.replies[-1].ticket
+    assert ticket is not None
+    return str(ticket["number"])
+
+
+def notes(talk: Talk, number: str) -> list[str]:
+    return [text for known, text in talk.services.tickets.notes if known == number]
+
+
+async def test_a_complaint_in_one_go_asks_only_for_the_contact(talk: Talk) -> None:
+    answer = await begin(talk)
+    assert "联系电话" in answer and "哪里" not in answer
+    assert "匿名" in talk.buttons
+    answer = await talk.say("138****5678", "inform_contact", phone="138****5678")
+    for words in ("投诉", "环境保护 - 大气污染", "烧烤店", PLACE, "每天晚上", "138****5678"):
+        assert words in answer
+    assert talk.buttons == ["确认提交", "修改", "取消"]
+    answer = await talk.say("确认提交")
+    ticket = talk.replies[-1].ticket
+    assert ticket is not None and ticket["number"] in answer
+    assert "金水区城市管理局" in answer and "11月27日（周五）18:00" in answer
+    draft = talk.services.tickets.drafts[f"{talk.id}:0:1"]
+    assert (draft.place, draft.event_time, draft.phone) == (PLACE, "每天晚上", "13812345678")
+    assert draft.title == "金水区花园路85号楼下烧烤店每天晚上油烟很大,我家孩子一直咳嗽"
+
+
+async def test_confirming_twice_makes_one_ticket(talk: Talk) -> None:
+    number = await submitted(talk)
+    answer = await talk.say("确认提交")
+    assert number in answer and "提交过了" in answer
+    assert len(await talk.services.tickets.find(conversation_id=talk.id)) == 1
+
+
+async def test_an_empty_request_is_asked_for_everything_one_by_one(talk: Talk) -> None:
+    assert "发生了什么" in await talk.say("我要投诉", "file_request")
+    answer = await talk.say("小区门口夜里总有人放音响", "file_request", category=("环境保护", "噪声污染"))
+    assert "哪里" in answer and "电话" not in answer
+    assert "电话" in await talk.say("二七塔那儿")  # not understood as a place by the model
+    assert "请您核对" in await talk.say("匿名")
+    await talk.say("确认提交")
+    draft = talk.services.tickets.drafts[f"{talk.id}:0:1"]
+    assert draft.anonymous and draft.phone is None and draft.place == "二七塔"
+
+
+@pytest.mark.parametrize(
+    ("words", "intent"), [("没有电话", "nlu_fallback"), ("不想说", "deny"), ("不方便留号码", "chitchat")]
+)
+async def test_refusing_a_number_leads_to_an_anonymous_ticket(talk: Talk, words: str, intent: str) -> None:
+    await begin(talk)
+    answer = await talk.say(words, intent)
+    assert "匿名登记" in answer and "请您核对" in answer and "联系方式：匿名" in answer
+
+
+async def test_a_number_that_is_too_short_is_not_taken(talk: Talk) -> None:
+    await begin(talk)
+    answer = await talk.say("13812345", "inform_contact")
+    assert "联系方式：" in answer or "不完整" in answer
+    answer = await talk.say("138123", "inform_contact")
+    assert "确认提交" in talk.buttons or "不完整" in answer
+
+
+async def test_a_question_in_the_middle_is_answered_and_the_form_goes_on(talk: Talk) -> None:
+    await begin(talk)
+    answer = await talk.say("公积金怎么提取", "ask_policy")
+    assert "可以提取住房公积金" in answer and "联系电话" in answer
+    assert talk.replies[0].citations[0]["article"] == "第八条"
+    assert "匿名" in talk.buttons and "登记工单" not in talk.buttons
+
+
+@pytest.mark.parametrize(
+    ("words", "intent", "expected"),
+    [
+        ("你们几点上班", "ask_service_hours", "24小时"),
+        ("会不会泄露我的信息", "ask_privacy", "加密"),
+        ("多久能办好", "ask_process", "7个工作日"),
+        ("要钱吗", "ask_fee", "不收费"),
+        ("能发照片吗", "ask_attachment", "文字"),
+        ("字太小看不清", "ask_accessibility", "长辈版"),
+        ("你是机器人吗", "bot_identity", "不是真人"),
+        ("你能做什么", "bot_capability", "我能帮您"),
+        ("今天天气怎么样", "out_of_scope", "帮不上"),
+        ("你真笨", "insult", "转人工"),
+        ("答非所问", "complain_bot", "转人工"),
+        ("谢谢啊", "thank", "不客气"),
+        ("拜拜", "goodbye", "再见"),
+        ("在不在呀", "greet", "您好"),
+        ("吃了吗您", "chitchat", "聊天"),
+        ("这回明白了", "feedback_helpful", "反馈"),
+        ("啥？再说一遍", "repeat", "联系电话"),
+        ("我的单子到哪了", "ticket_progress", "还没有登记过"),
+        ("哼哼哈哈", "nlu_fallback", "没听明白"),
+    ],
+)
+async def test_everything_else_is_answered_in_the_middle_too(
+    talk: Talk, words: str, intent: str, expected: str
+) -> None:
+    await begin(talk)
+    answer = await talk.say(words, intent)
+    assert expected in answer and "联系电话" in answer
+    # And alone, with nothing to go on with (a repetition has nothing to repeat but the same question).
+    alone = Talk(talk.client, talk.services, f"{talk.id}-alone")
+    assert (expected if intent != "repeat" else "还没说") in await alone.say(words, intent)
+    assert "联系电话" not in "".join(reply.text for reply in alone.replies)
+
+
+async def test_never_mind_ends_the_form_without_a_question(talk: Talk) -> None:
+    await begin(talk)
+    answer = await talk.say("算了", "cancel")
+    assert "不登记了" in answer and "?" not in answer and "？" not in answer
+    assert await talk.services.tickets.find(conversation_id=talk.id) == []
+    # The next request starts from nothing.
+    answer = await talk.say("路灯不亮", "file_request", category=("城乡建设", None))
+    assert "哪里" in answer
+
+
+async def test_a_person_at_any_time(talk: Talk) -> None:
+    assert "转接人工" in await talk.say("转人工")
+    assert talk.replies[0].handover == {"reason": "居民要求"}
+    await begin(talk)
+    answer = await talk.say("转人工")
+    assert "转接人工" in answer and "联系电话" not in answer
+    assert (talk.id, "居民要求") in talk.services.waiting
+    # Back from the person, the form goes on where it was.
+    assert "请您核对" in await talk.say("138****5678", "inform_contact", phone="138****5678")
+
+
+async def test_a_correction_shows_the_summary_again(talk: Talk) -> None:
+    await to_summary(talk)
+    answer = await talk.say("地址写错了，应该是农业路10号", "correct", place="农业路10号")
+    assert "地点：农业路10号" in answer and "确认提交" in talk.buttons
+    await talk.say("修改")
+    assert "改地点" in talk.buttons
+    assert "哪里" in await talk.say("改地点", "correct")
+    assert "地点：东风路3号院" in await talk.say("东风路3号院", "inform_place", place="东风路3号院")
+    await talk.say("不对", "deny")
+    assert "什么时候" in await talk.say("改时间", "correct")
+    assert "时间：上周六夜里" in await talk.say("上周六夜里", "inform_detail", time="上周六夜里")
+    await talk.say("修改")
+    assert "联系电话" in await talk.say("改联系方式", "correct")
+    answer = await talk.say("0371-6512****", "nlu_fallback")
+    await talk.say("匿名")
+    assert "联系方式：匿名" in "\n".join(reply.text for reply in talk.replies)
+    await talk.say("修改")
+    assert "发生了什么" in await talk.say("改内容", "correct")
+    assert "内容：楼下饭店排烟管正对着我家窗户" in await talk.say("楼下饭店排烟管正对着我家窗户", "file_request")
+
+
+async def test_a_correction_before_the_summary(talk: Talk) -> None:
+    await begin(talk)
+    answer = await talk.say("地址写错了，应该是花园路86号", "correct", place="花园路86号")
+    assert "联系电话" in answer
+    assert "地点：花园路86号" in await talk.say("匿名")
+
+
+async def test_a_resident_who_does_not_know_the_place_is_not_asked_for_ever(talk: Talk) -> None:
+    await talk.say("河里好多死鱼", "file_request")
+    assert "大概" in await talk.say("不知道", "nlu_fallback")
+    assert "联系电话" in await talk.say("说不清", "nlu_fallback")
+    await talk.say("匿名")
+    await talk.say("确认提交")
+    assert talk.services.tickets.drafts[f"{talk.id}:0:1"].place is None
+
+
+async def test_more_about_the_matter_goes_into_the_description(talk: Talk) -> None:
+    await talk.say("楼上漏水", "file_request")
+    await talk.say("已经漏了半个月了，物业来看过两次都没修好", "file_request")
+    assert "哪里" in "".join(reply.text for reply in talk.replies)
+    await talk.say("经三路26号院", "inform_place", place="经三路26号院")
+    assert "物业来看过两次" in await talk.say("匿名")
+
+
+async def test_a_whole_letter_becomes_a_ticket_in_one_go(talk: Talk) -> None:
+    letter = (
+        "尊敬的市长：\n您好！我们小区门口的路坑坑洼洼好几年了。"
+        + "下雨天积水，老人摔倒过好几次，反映多次没人管。" * 200
+    )
+    answer = await talk.say(letter, "ask_policy", request_type="求助", category=("城乡建设", None))
+    assert "哪里" in answer
+    await talk.say("中原路和桐柏路交叉口", "inform_place", place="中原路和桐柏路交叉口")
+    answer = await talk.say("匿名")
+    assert len(answer) < 500
+    await talk.say("确认提交")
+    draft = talk.services.tickets.drafts[f"{talk.id}:0:1"]
+    assert draft.description == letter.strip()
+    assert draft.title == "我们小区门口的路坑坑洼洼好几年了"
+
+
+async def test_a_question_without_an_answer_becomes_a_ticket_without_being_told_again(talk: Talk) -> None:
+    await talk.say("企业复工要什么手续", "ask_policy", request_type="咨询", category=("经济管理", None))
+    assert talk.buttons == ["登记工单", "转人工"]
+    assert "联系电话" in await talk.say("登记工单")
+    assert "内容：企业复工要什么手续" in await talk.say("匿名")
+
+
+async def test_a_question_that_goes_on_is_asked_together(talk: Talk) -> None:
+    await talk.say("公积金怎么提取", "ask_policy")
+    await talk.say("那要什么材料", "ask_policy")
+    assert talk.services.questions[-1] == "公积金怎么提取 那要什么材料"
+
+
+async def test_a_knowledge_base_that_is_away_is_said_so(talk: Talk) -> None:
+    talk.services.broken = True
+    try:
+        answer = await talk.say("生育津贴怎么领", "ask_policy")
+    finally:
+        talk.services.broken = False
+    assert "查不了" in answer and "转人工" in talk.buttons
+
+
+async def test_tickets_that_cannot_be_stored_are_submitted_later(talk: Talk) -> None:
+    await to_summary(talk)
+    talk.services.tickets.broken = True
+    try:
+        answer = await talk.say("确认提交")
+    finally:
+        talk.services.tickets.broken = False
+    assert "没能提交" in answer and "确认提交" in talk.buttons
+    assert "工单号" in await talk.say("确认提交")
+    assert len(await talk.services.tickets.find(conversation_id=talk.id)) == 1
+
+
+# --- after the ticket ----------------------------------------------------------------------------------------------
+
+
+async def test_progress_urge_and_dissatisfaction(talk: Talk) -> None:
+    number = await submitted(talk)
+    answer = await talk.say("查工单进度")
+    assert number in answer and "金水区城市管理局" in answer and "已经派给" in answer
+    assert "催办" in await talk.say("催办") and notes(talk, number) == ["催办"]
+    answer = await talk.say("你们根本没管", "ticket_dissatisfied")
+    assert "抱歉" in answer and "转人工" in talk.buttons
+    assert notes(talk, number)[-1] == "居民对办理情况不满意：你们根本没管"
+
+
+async def test_the_result_is_judged_by_the_resident(talk: Talk) -> None:
+    number = await submitted(talk)
+    talk.services.tickets.resolve(number, "已责令安装油烟净化器。")
+    assert "已责令安装" in await talk.say("查工单进度")
+    assert "重新办理" in await talk.say("没有解决")
+    talk.services.tickets.resolve(number, "已安装。")
+    assert "已结案" in await talk.say("已经解决了")
+    assert talk.services.tickets.tickets[number].state == "已结案"
+
+
+async def test_a_supplement_at_once_or_after_a_question(talk: Talk) -> None:
+    number = await submitted(talk)
+    assert number in await talk.say("补充一下，他们昨晚一直开到两点", "ticket_add")
+    assert "请说要补充" in await talk.say("补充情况")
+    assert number in await talk.say("对面的饭店也一样", "nlu_fallback")
+    assert notes(talk, number) == ["补充一下，他们昨晚一直开到两点", "对面的饭店也一样"]
+
+
+async def test_a_supplement_that_is_given_up(talk: Talk) -> None:
+    number = await submitted(talk)
+    await talk.say("补充情况")
+    assert number in await talk.say("算了", "cancel")
+    assert notes(talk, number) == []
+
+
+async def test_a_supplement_without_a_ticket(talk: Talk) -> None:
+    assert "还没有登记过" in await talk.say("我要补充", "ticket_add")
+    assert "还没有登记过" in await talk.say("我要补充", "ticket_add")
+
+
+async def test_a_withdrawal_is_asked_back_once(talk: Talk) -> None:
+    number = await submitted(talk)
+    assert "确定要撤回" in await talk.say("我不投诉了撤了吧", "ticket_withdraw")
+    assert "继续办理" in await talk.say("不撤回")
+    assert talk.services.tickets.tickets[number].state == "已派遣"
+    await talk.say("我不投诉了撤了吧", "ticket_withdraw")
+    assert "撤回" in await talk.say("确认撤回")
+    assert talk.services.tickets.tickets[number].state == "已撤单"
+
+
+async def test_a_yes_to_something_else_withdraws_nothing(talk: Talk) -> None:
+    number = await submitted(talk)
+    await talk.say("我不投诉了撤了吧", "ticket_withdraw")
+    await talk.say("公积金怎么提取", "ask_policy")
+    await talk.say("好的", "affirm")
+    assert talk.services.tickets.tickets[number].state == "已派遣"
+
+
+async def test_a_correction_after_the_ticket_goes_to_the_unit(talk: Talk) -> None:
+    number = await submitted(talk)
+    assert number in await talk.say("地址写错了，应该是花园路86号", "correct", place="花园路86号")
+    assert notes(talk, number) == ["更正：地址写错了，应该是花园路86号"]
+    await talk.say("别告诉他们是我说的", "confidential")
+    assert "保密" in notes(talk, number)[-1]
+
+
+async def test_a_ticket_of_somebody_else_needs_the_phone(talk: Talk) -> None:
+    number = await submitted(talk)
+    other = Talk(talk.client, talk.services, f"{talk.id}-other")
+    text = f"查一下{number}"
+    answer = await other.say(text, "ticket_progress", ticket_number=number)
+    assert "后四位" in answer and "油烟" not in answer
+    text = f"{number} 后四位0000"
+    assert "没有查到" in await other.say(text, "ticket_progress", ticket_number=number)
+    text = f"{number} 后四位5678"
+    assert "油烟" in await other.say(text, "ticket_progress", ticket_number=number)
+    for guess in range(5):
+        await other.say(f"{number} 后四位000{guess}", "ticket_progress", ticket_number=number)
+    answer = await other.say(text, "ticket_progress", ticket_number=number)
+    assert "好几次" in answer and "油烟" not in answer
+
+
+async def test_details_nobody_asked_for(talk: Talk) -> None:
+    assert "什么问题" in await talk.say("昨天晚上十点", "inform_detail", time="昨天晚上十点")
+    number = await submitted(talk)
+    assert number in await talk.say("昨天晚上十点", "inform_detail", time="昨天晚上十点")
+    assert "补充情况" in talk.buttons
+
+
+async def test_a_place_alone_opens_a_request(talk: Talk) -> None:
+    assert "发生了什么" in await talk.say("郑州市二七区大学路40号", "inform_place", place="郑州市二七区大学路40号")
+    answer = await talk.say("下水道堵了臭得很", "file_request")
+    assert "联系电话" in answer
+    assert "大学路40号" in await talk.say("匿名")
+
+
+# --- danger --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_danger_is_answered_first_and_has_its_ticket_at_once(talk: Talk) -> None:
+    answer = await talk.say("我家厨房有煤气味", "report_danger", urgency="特急")
+    assert answer.index("打开门窗") < answer.index("工单号") < answer.index("具体地点")
+    assert "转人工" in talk.buttons
+    (ticket,) = await talk.services.tickets.find(conversation_id=talk.id)
+    assert ticket.urgency == "特急"
+    answer = await talk.say("文化路97号院3号楼", "inform_place", place="文化路97号院3号楼")
+    assert "已经加到" in answer
+    assert notes(talk, ticket.number) == ["地点：文化路97号院3号楼"]
+
+
+async def test_a_danger_with_its_place_asks_nothing(talk: Talk) -> None:
+    answer = await talk.say("经三路26号着火了", "report_danger", place="经三路26号")
+    assert "119" in answer and "具体地点" not in answer
+    (ticket,) = await talk.services.tickets.find(conversation_id=talk.id)
+    assert ticket.place == "经三路26号" and notes(talk, ticket.number) == []
+
+
+async def test_a_danger_wins_over_a_form_which_can_be_taken_up_again(talk: Talk) -> None:
+    await begin(talk)
+    answer = await talk.say("快来人啊楼道着火了", "report_danger")
+    assert "119" in answer and "联系电话" not in answer
+    answer = await talk.say("就在我们这个小区花园路85号院", "inform_place", place="花园路85号院")
+    assert "已经加到" in answer and "继续登记" in talk.buttons
+    assert "联系电话" in await talk.say("继续登记")
+    assert "油烟" in await talk.say("匿名")
+
+
+async def test_more_about_a_danger_goes_into_its_ticket(talk: Talk) -> None:
+    await talk.say("有人掉河里了快救人", "report_danger")
+    (ticket,) = await talk.services.tickets.find(conversation_id=talk.id)
+    await talk.say("他快不行了", "report_danger")
+    assert notes(talk, ticket.number) == ["他快不行了"]
+    assert len(await talk.services.tickets.find(conversation_id=talk.id)) == 1
+    assert "转接人工" in await talk.say("转人工")
+    assert talk.services.waiting[-1] == (talk.id, "危险情况")
+    answer = await talk.say("金水河和文化路交叉口", "inform_place", place="金水河和文化路交叉口")
+    assert "已经加到" in answer
+
+
+async def test_a_danger_whose_place_nobody_knows(talk: Talk) -> None:
+    await talk.say("地铁里有人拿刀", "report_danger")
+    assert "大概位置" in await talk.say("不知道", "nlu_fallback")
+    assert "照常处理" in await talk.say("不清楚", "nlu_fallback")
+
+
+# --- not understood ------------------------------------------------------------------------------------------------
+
+
+async def test_not_understood_twice_offers_a_person(talk: Talk) -> None:
+    answer = await talk.say("咕噜咕噜", "nlu_fallback", others=("ticket_urge",))
+    assert "换个说法" in answer and "催办" in talk.buttons
+    answer = await talk.say("叽里呱啦", "nlu_fallback")
+    assert "还是没明白" in answer and talk.buttons == ["转人工"]
+    await talk.say("在不在呀", "greet")
+    assert "换个说法" in await talk.say("嘀嘀嗒嗒", "nlu_fallback")
+
+
+@pytest.mark.parametrize("text", ["/restart", "/deny", '/inform_place{"place": "x"}', "/session_start", "／restart"])
+async def test_commands_do_not_exist(talk: Talk, text: str) -> None:
+    await begin(talk)
+    answer = await talk.say(text)
+    assert "没听明白" in answer and "联系电话" in answer
+    assert f"地点：{PLACE}" in await talk.say("匿名")
+
+
+async def test_a_reader_that_fails_is_no_answer(talk: Talk) -> None:
+    from assistant.conversations.engine import EngineFailed, EngineUnavailable
+
+    await begin(talk)
+    with pytest.raises((EngineFailed, EngineUnavailable)):
+        await talk.say("x" * 20_001)
+    assert f"地点：{PLACE}" in await talk.say("匿名")
