@@ -1,1 +1,4 @@
-"""The policy knowledge base: import, passages, validity, search, cited answers. Knows no engine, tickets or channels."""
+"""The policy knowledge base: import, passages, validity, search, cited answers.
+
+Knows no dialogue engine, tickets or channels.
+"""
