@@ -147,9 +147,7 @@ async def _fill(db: Database, knowledge: KnowledgeBase, tickets: TicketService) 
             )
         await session.flush()
         for conversation_id, sender, text, understanding in lines:
-            session.add(
-                Message(conversation_id=conversation_id, sender=sender, text=text, understanding=understanding)
-            )
+            session.add(Message(conversation_id=conversation_id, sender=sender, text=text, understanding=understanding))
             await session.flush()
         session.add(PastReply(question="租房能提取公积金吗", reply=PAST_REPLY))
     for number, (urgency, title) in enumerate([("一般", "烧烤店油烟扰民"), ("特急", "楼道里有煤气味")]):
