@@ -43,6 +43,7 @@ ALLOWED = ["message", "edited_message", "callback_query"]
 MAX_BODY_BYTES = 1 << 20
 QUEUE_SIZE = 1000
 AT_ONCE = 64
+STOP_S = 5
 TRIES = 3
 LOST = "这条消息没能处理好，请再发一次，或者回复“转人工”。"
 
@@ -91,6 +92,7 @@ class TelegramChannel:
         self._queue: asyncio.Queue[Update] = asyncio.Queue(QUEUE_SIZE)
         self._news = asyncio.Event()
         self._room = asyncio.Semaphore(AT_ONCE)
+        self._sending: asyncio.Task[None] | None = None
         self._tails: dict[int | None, asyncio.Task[None]] = {}  # the last work of each chat
 
     # --- running ----------------------------------------------------------------------------------------------------
@@ -105,9 +107,16 @@ class TelegramChannel:
             for task in (stopped, work):
                 task.cancel()
             ended = await asyncio.gather(stopped, work, return_exceptions=True)
+            await self._finish_sending()
             await self._bot.shutdown()
         if isinstance(ended[1], Exception):
             raise ended[1]
+
+    async def _finish_sending(self) -> None:
+        if self._sending is not None:
+            await asyncio.wait((self._sending,), timeout=STOP_S)
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
 
     async def _work(self) -> None:
         try:
@@ -244,12 +253,17 @@ class TelegramChannel:
 
     async def _deliver(self) -> None:
         for message, chat in await self._intake.undelivered(CHANNEL):
-            try:
-                await self._send(int(chat), words.written(message), message)
-            except (Forbidden, BadRequest) as error:
-                # The resident has blocked the bot or left: it will never arrive.
-                log.warning("telegram_undeliverable", message=message["id"], error=type(error).__name__)
-            await self._intake.mark_delivered(message["id"])
+            # Shielded: a stop between sending and marking would send it again at the next start.
+            self._sending = asyncio.create_task(self._deliver_one(message, int(chat)))
+            await asyncio.shield(self._sending)
+
+    async def _deliver_one(self, message: dict[str, Any], chat: int) -> None:
+        try:
+            await self._send(chat, words.written(message), message)
+        except (Forbidden, BadRequest) as error:
+            # The resident has blocked the bot or left: it will never arrive.
+            log.warning("telegram_undeliverable", message=message["id"], error=type(error).__name__)
+        await self._intake.mark_delivered(message["id"])
 
     async def _send(self, chat: int, parts: list[str], message: dict[str, Any]) -> None:
         for number, part in enumerate(parts, 1):
