@@ -13,6 +13,7 @@ from assistant.dispatch.destinations.base import Destination, DispatchError, Rem
 from assistant.dispatch.metrics import DispatchMetrics
 from assistant.dispatch.outbox import OpenRequest, Outbox
 from assistant.errors import MinshengError
+from assistant.tickets.errors import TicketConflict
 
 log = structlog.get_logger()
 
@@ -100,6 +101,7 @@ class Poller:
                 return False
             self._metrics.polled.labels(name, "ok").inc()
             await self._apply(name, batch, statuses)
+            # Beyond a change that could not be applied too: a later round asks about it again.
             self._position[name] = batch[-1].outbox_id
         if len(requests) < self._round_limit:
             self._position[name] = 0
@@ -111,13 +113,14 @@ class Poller:
             status = by_id.get(request.remote_id)
             if status is None or status.state == request.remote_state:
                 continue
-            if status.state in APPLIED_STATES:
-                await self._apply_one(name, request, status)
+            if status.state in APPLIED_STATES and not await self._apply_one(name, request, status):
+                continue
             # After the ticket, not before: a crash in between applies it again under the same key.
             await self._outbox.remember_remote_state(request.outbox_id, status.state, at=self._clock())
             self._metrics.states.labels(name, status.state).inc()
 
-    async def _apply_one(self, name: str, request: OpenRequest, status: RemoteStatus) -> None:
+    async def _apply_one(self, name: str, request: OpenRequest, status: RemoteStatus) -> bool:
+        """False when it has to be tried again."""
         try:
             await self._tickets.apply_dispatch_status(
                 request.ticket_number,
@@ -128,9 +131,17 @@ class Poller:
                 key=change_key(name, status),
                 actor=f"destination:{name}",
             )
+        except TicketConflict:
+            log.info("status_delayed", ticket=request.ticket_number, state=status.state)
+            return False
         except MinshengError as error:
             # The ticket refuses it for good (withdrawn meanwhile, closed by a person): the ticket's own state stands.
             log.warning("status_refused", ticket=request.ticket_number, state=status.state, code=error.code)
+        except Exception as error:
+            # One ticket must not hold up the others.
+            log.error("status_fault", ticket=request.ticket_number, state=status.state, error=type(error).__name__)
+            return False
+        return True
 
 
 def change_key(destination: str, status: RemoteStatus) -> str:

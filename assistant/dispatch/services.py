@@ -41,6 +41,7 @@ COMMON_ATTRIBUTES = (
     Attribute("place_grid", "所属网格"),
     Attribute("ticket_number", "来源工单编号"),
     Attribute("unit", "承办单位"),
+    Attribute("assisting_units", "协办单位"),
     Attribute("due_at", "办理期限", "datetime"),
     Attribute("confidential", "诉求人要求保密", "singlevaluelist", values=(("true", "是"), ("false", "否"))),
 )

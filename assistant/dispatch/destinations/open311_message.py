@@ -11,7 +11,17 @@ _NO_PLACE = "未提供地点"
 _NOTE_KINDS = {"supplement": "supplement", "urge": "reminder", "withdraw": "withdrawal"}
 
 # Payload names that travel as attributes of the service. Nothing about the requester is among them.
-_ATTRIBUTES = ("title", "request_type", "urgency", "event_time", "place_grid", "ticket_number", "unit", "due_at")
+_ATTRIBUTES = (
+    "title",
+    "request_type",
+    "urgency",
+    "event_time",
+    "place_grid",
+    "ticket_number",
+    "unit",
+    "assisting_units",
+    "due_at",
+)
 
 
 def reference(key: str) -> str:
