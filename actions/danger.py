@@ -86,12 +86,23 @@ async def _draft(turn: Turn, services: ActionServices, place: str | None) -> Tic
 @ACTIONS.action("validate_danger_form")
 async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Take the place from the reply; hardly anything is refused, time matters more."""
-    if not turn.is_new_message or turn.intent in ("cancel", "request_human", "report_danger", "ask_policy"):
+    if turn.is_new_message:
+        await _take(turn, services, reply)
+        if not reply.events:
+            return
+    elif turn.form_stays_silent:
+        return
+    if reply.slots_after(turn).get("danger_place") is None and not reply.responses:
+        reply.say(services.city.text("danger_followup"), "转人工")
+
+
+async def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    if turn.intent in ("cancel", "request_human", "report_danger", "ask_policy"):
         return
     place = reading.place_from_reply(turn.text) or reading.place_in(turn.heard)
     if place is None and (turn.intent == "deny" or reading.does_not_know(turn.text)):
         if turn.times_asked("danger_place") < 2:
-            reply.say("大概位置也行：哪个区、哪条路、附近有什么。")
+            reply.say("大概位置也行：哪个区、哪条路、附近有什么。", "转人工")
             reply.put(danger_place=None)
             return
         place = UNKNOWN_PLACE
@@ -104,12 +115,6 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
         if number and turn.intent != "affirm":
             await services.tickets.add_supplement(str(number), turn.text, key=turn.key, actor="resident")
         reply.put(danger_place=None)
-
-
-@ACTIONS.action("action_ask_danger_form_danger_place")
-async def ask_place(turn: Turn, services: ActionServices, reply: Reply) -> None:
-    """Ask where it is."""
-    reply.say(services.city.text("danger_followup"), "转人工")
 
 
 @ACTIONS.action("action_close_danger")

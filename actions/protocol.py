@@ -167,14 +167,27 @@ class Turn:
         Rasa calls it again when it comes back to the form after an interruption, with the same message. The tracker
         it passes ends with the form's own action, which stands for "now".
         """
-        before = [event.get("name") for event in self.events if event.get("event") == "action"]
+        return self.came_after == "action_listen"
+
+    @cached_property
+    def came_after(self) -> str:
+        """The action before this form's validation: `action_listen`, or what interrupted the form."""
+        before = [str(event.get("name")) for event in self.events if event.get("event") == "action"]
         if before and before[-1] == self.form:
             before.pop()
-        return not before or before[-1] == "action_listen"
+        return before[-1] if before else "action_listen"
+
+    @property
+    def form_stays_silent(self) -> bool:
+        """After a person was asked for, the form waits without a question, which would talk over the agent."""
+        return self.came_after == "action_request_human"
 
     def times_asked(self, slot: str) -> int:
-        """How often in a row the form has asked for this slot."""
-        count = 0
+        """How often in a row the form has asked for this slot; only for its validation.
+
+        The tracker that Rasa passes to a validation holds the requested slot once more, at its end.
+        """
+        count = -1
         for event in reversed(self.events):
             if event.get("event") == "slot" and event.get("name") == "requested_slot":
                 if event.get("value") != slot:
@@ -215,6 +228,14 @@ class Reply:
         if custom:
             response["custom"] = dict(custom)
         self.responses.append(response)
+
+    def utter(self, response: str) -> None:
+        """Add one of the responses of `domain.yml`."""
+        self.responses.append({"response": response})
+
+    def slots_after(self, turn: Turn) -> dict[str, Any]:
+        """The slots of the turn with this reply's changes."""
+        return {**turn.slots, **{event["name"]: event["value"] for event in self.events if event["event"] == "slot"}}
 
     def put(self, **slots: Any) -> None:
         """Set slots."""

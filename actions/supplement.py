@@ -37,6 +37,8 @@ _EMPTY = re.compile(
 async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Find the ticket, then take what is to be added."""
     if not turn.is_new_message:
+        if not turn.form_stays_silent:
+            reply.utter("utter_supplement_wanted")
         return
     if turn.asked is None:
         ticket = await ticket_meant(turn, services, reply)
@@ -48,6 +50,8 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
         reply.put(supplement=None)
     elif turn.intent not in _LEAVES:
         reply.put(supplement=turn.text)
+    if reply.events and reply.slots_after(turn).get("supplement") is None:
+        reply.utter("utter_supplement_wanted")
 
 
 def says_something(text: str) -> bool:

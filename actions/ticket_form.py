@@ -5,6 +5,7 @@ asked. The form is filled here and not by Rasa's slot mappings; a validation tha
 rules, which is how a question in the middle of the form is answered.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -65,9 +66,25 @@ _FIELD_NAMES = {"place": "地点", "event_time": "时间", "contact": "联系方
 
 @ACTIONS.action("validate_ticket_form")
 async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
-    """Take from the message what the form needs."""
-    if not turn.is_new_message:
+    """Take from the message what the form needs, and ask for what is missing.
+
+    The question is asked here and not by Rasa, which saves a call in every turn.
+    """
+    if turn.is_new_message:
+        _take(turn, reply)
+        if not reply.events:
+            return
+    elif turn.form_stays_silent:
         return
+    slots = reply.slots_after(turn)
+    missing = next((name for name in REQUIRED if slots.get(name) is None), None)
+    if missing == "confirmed":
+        _ask_confirmation(slots, reply)
+    elif missing:
+        reply.utter(f"utter_{missing}_wanted")
+
+
+def _take(turn: Turn, reply: Reply) -> None:
     if turn.asked is None:
         start(turn, reply)
     elif turn.intent not in _ALWAYS_LEAVES or (turn.asked == "contact" and _refuses_number(turn)):
@@ -84,7 +101,8 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
 
 def start(turn: Turn, reply: Reply) -> None:
     """Begin a draft with everything the first message says."""
-    if turn.text == CONTINUE and turn.slots.get("draft_id"):
+    if turn.text == CONTINUE and (draft_id := turn.slots.get("draft_id")):
+        reply.put(draft_id=draft_id)
         return
     heard = turn.heard
     if turn.text == FROM_EARLIER:
@@ -183,7 +201,7 @@ def _take_place(turn: Turn, reply: Reply) -> None:
                 reply.say("没关系，说个大概就行，比如哪个区、靠近哪条路或者哪个小区、商场。")
                 reply.put(place=None)
                 return
-        elif turn.times_asked("place") > 1:
+        elif turn.times_asked("place") > 1 and intent not in _DESCRIBES:
             place = reading.place_as_last_resort(text)
     found = _extras(turn)
     if place and (intent in _BELONGS | _WEAK or (marked and not text.endswith(("?", "？", "吗")))):
@@ -283,10 +301,8 @@ def _refuses_number(turn: Turn) -> bool:
 # --- the summary ---------------------------------------------------------------------------------------------------
 
 
-@ACTIONS.action("action_ask_ticket_form_confirmed")
-async def ask_confirmation(turn: Turn, services: ActionServices, reply: Reply) -> None:
+def _ask_confirmation(slots: Mapping[str, Any], reply: Reply) -> None:
     """Show the summary, or ask what is to be changed."""
-    slots = turn.slots
     changing = slots.get("changing")
     if changing == "event_time":
         reply.say("是什么时候发生的呢？")
