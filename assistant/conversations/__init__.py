@@ -1,1 +1,1 @@
-"""Gateway between residents and the dialogue engine: store first, guard the input, keep the order, hand over to people."""
+"""Between residents and the dialogue engine: store first, guard the input, keep the order, hand over to people."""

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 SENDER_ID = re.compile(r"[A-Za-z0-9:_-]{1,64}")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class EngineUnavailable(Exception):
@@ -60,10 +61,13 @@ class EngineClient:
         """One turn: the replies to `text`, at least one.
 
         Raises `EngineUnavailable`, `EngineFailed`, and `ValueError` for a sender id of another form than
-        `[A-Za-z0-9:_-]{1,64}` (an empty one would be everybody's shared conversation).
+        `[A-Za-z0-9:_-]{1,64}` (an empty one would be everybody's shared conversation) and for a text with a NUL or a
+        lone surrogate, which no database stores; the guard has removed them before.
         """
         if not SENDER_ID.fullmatch(sender_id):
             raise ValueError("bad sender id")
+        if _UNSTORABLE.search(text):
+            raise ValueError("unstorable text")
         try:
             response = await self._http.post("/webhooks/rest/webhook", json={"sender": sender_id, "message": text})
         except httpx.TimeoutException as error:

@@ -108,7 +108,9 @@ def _training_lock(models: Path) -> Iterator[Callable[[], bool]]:
 
 async def _train(project: EngineProject, archive: Path, write_log: Callable[[bytes], None]) -> None:
     draft = archive.with_name(f"training-{archive.name}")
-    command = project.command("train", "--domain", "domain.yml", "--config", "config.yml", "--data", "training_data")
+    command = project.command(
+        "train", "--skip-validation", "--domain", "domain.yml", "--config", "config.yml", "--data", "training_data"
+    )
     command += ["--out", str(archive.parent), "--fixed-model-name", draft.name]
     environment = engine_environment(
         RASA_CACHE_DIRECTORY=archive.parent / "cache", MINSHENG_NLU_MODEL_DIR=project.nlu_model_dir

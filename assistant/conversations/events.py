@@ -1,4 +1,4 @@
-"""Wakes those who watch a conversation. A hint only: watchers also look at the database, which other processes write."""
+"""Wakes those who watch a conversation. Only a hint: watchers also look at the database, where others write too."""
 
 import asyncio
 from collections import defaultdict

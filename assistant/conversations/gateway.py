@@ -24,6 +24,7 @@ from assistant.conversations.engine import EngineFailed, EngineReply, EngineUnav
 from assistant.conversations.events import Events
 from assistant.conversations.guard import clean, unreadable
 from assistant.conversations.handover import Handover, handover_state
+from assistant.conversations.limits import Attempts
 from assistant.conversations.model import Opened, Turn, message_dict
 from assistant.crypto import Vault
 from assistant.db.models import Conversation, Message, now
@@ -71,6 +72,13 @@ class _Outcome:
     understanding: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    message_id: int
+    is_new: bool
+    claimed: _Pending | None
+
+
 class Gateway:
     """Intake and answers of every channel; implements `channels.base.Intake`."""
 
@@ -89,6 +97,7 @@ class Gateway:
         self._events, self._understand, self._settings = events, understand, settings
         self._owner = secrets.token_hex(8)
         self._locks: dict[str, asyncio.Lock] = {}
+        self._attempts = Attempts(limit=settings.messages_per_minute, per_s=60)
 
     # --- conversations ---------------------------------------------------------------------------------------------
 
@@ -149,13 +158,13 @@ class Gateway:
         if not 1 <= len(client_message_id) <= 80 or not client_message_id.isprintable():
             raise BadInput("消息编号 client_message_id 应为1到80个可见字符。")
         started = time.perf_counter()
-        message_id, is_new = await self._store(
-            conversation_id, clean(text, max_chars=self._settings.max_message_chars), client_message_id
-        )
-        if is_new:
+        clean_text = clean(text, max_chars=self._settings.max_message_chars)
+        stored = await self._store(conversation_id, clean_text, client_message_id)
+        if stored.is_new:
             self._events.notify(conversation_id)
-        await self.answer_pending(conversation_id)
-        turn = await self._turn(conversation_id, message_id)
+        turn = await self.answer_pending(conversation_id, wanted=stored.message_id, claimed=stored.claimed)
+        if turn is None:
+            turn = await self._turn(conversation_id, stored.message_id)
         metrics.TURN_SECONDS.observe(time.perf_counter() - started)
         return turn
 
@@ -173,20 +182,36 @@ class Gateway:
             )
             return Turn([message_dict(row) for row in rows], await handover_state(session, conversation))
 
-    async def answer_pending(self, conversation_id: str) -> None:
-        """Answer what is not answered yet, in order; waits for another process or task that is at it."""
+    async def answer_pending(
+        self, conversation_id: str, *, wanted: int | None = None, claimed: _Pending | None = None
+    ) -> Turn | None:
+        """Answer what is not answered yet, in order; waits for another process or task that is at it.
+
+        Returns the answers to the message `wanted` when they were made here. `claimed`: a message whose conversation's
+        lease is held already.
+        """
+        if claimed is not None:
+            return await self._answer_all(conversation_id, claimed, wanted)
         lock = self._locks.setdefault(conversation_id, asyncio.Lock())
         async with lock:
             pending = await self._claim(conversation_id)
-            try:
-                while pending is not None:
-                    outcome = await self._answer(pending)
-                    pending = await self._finish(pending, outcome)
-            except BaseException:
-                await asyncio.shield(self._release(conversation_id))
-                raise
+            turn = None if pending is None else await self._answer_all(conversation_id, pending, wanted)
         if self._locks.get(conversation_id) is lock and not lock.locked():
             del self._locks[conversation_id]
+        return turn
+
+    async def _answer_all(self, conversation_id: str, pending: _Pending | None, wanted: int | None) -> Turn | None:
+        turn = None
+        try:
+            while pending is not None:
+                outcome = await self._answer(pending)
+                message_id, (answers, pending) = pending.message.id, await self._finish(pending, outcome)
+                if message_id == wanted:
+                    turn = answers
+        except BaseException:
+            await asyncio.shield(self._release(conversation_id))
+            raise
+        return turn
 
     async def pending_conversations(self, *, older_than_s: float) -> list[str]:
         """Conversations with unanswered messages, for the recovery task."""
@@ -223,61 +248,59 @@ class Gateway:
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    async def _store(self, conversation_id: str, text: str, client_message_id: str) -> tuple[int, bool]:
+    async def _store(self, conversation_id: str, text: str, client_message_id: str) -> _Stored:
+        """Keep the message; where nobody is at the conversation, take its lease in the same transaction."""
         digest = self._vault.digest(text)
         masked, private = mask(text)
+        message = Message(
+            conversation_id=conversation_id,
+            sender="resident",
+            text=masked,
+            private=self._vault.encrypt(_private_json(private)) if private else None,
+            client_message_id=client_message_id,
+            text_hash=digest,
+            status="received",
+        )
         try:
             async with self._db.begin() as session:
-                conversation = await session.get(Conversation, conversation_id)
+                conversation = await session.get(Conversation, conversation_id, with_for_update=True)
                 if conversation is None:
                     raise NotFound("没有找到这个会话。")
-                known = await session.scalar(_by_client_id(conversation_id, client_message_id))
-                if known is None:
-                    await self._check_rate(session, conversation_id)
-                    message = Message(
-                        conversation_id=conversation_id,
-                        sender="resident",
-                        text=masked,
-                        private=self._vault.encrypt(_private_json(private)) if private else None,
-                        client_message_id=client_message_id,
-                        text_hash=digest,
-                        status="received",
-                    )
-                    session.add(message)
-                    await session.flush()
-                    return message.id, True
+                session.add(message)
+                await session.flush()
+                if not self._attempts.allow(conversation_id):
+                    raise TooMany
+                return _Stored(message.id, True, await self._take_lease(session, conversation))
         except IntegrityError:
             async with self._db.read() as session:
-                known = await session.scalar(_by_client_id(conversation_id, client_message_id))
+                known = await session.scalar(
+                    select(Message).where(
+                        Message.conversation_id == conversation_id, Message.client_message_id == client_message_id
+                    )
+                )
         if known is None or known.text_hash != digest:
             raise Conflict("同一个消息编号已经用于另一条内容，请换一个编号。")
-        return known.id, False
+        return _Stored(known.id, False, None)
 
-    async def _check_rate(self, session: AsyncSession, conversation_id: str) -> None:
-        recent = await session.scalar(
-            select(func.count())
-            .select_from(Message)
-            .where(
-                Message.conversation_id == conversation_id,
-                Message.sender == "resident",
-                Message.created_at > now() - timedelta(minutes=1),
-            )
-        )
-        if (recent or 0) >= self._settings.messages_per_minute:
-            raise TooMany
+    async def _take_lease(self, session: AsyncSession, conversation: Conversation) -> _Pending | None:
+        """The oldest unanswered message and the lease to answer it; None when somebody else is at it."""
+        if conversation.lease_until is not None and conversation.lease_until >= now():
+            return None
+        pending = await self._next(session, conversation)
+        if pending is not None:
+            conversation.lease_owner = self._owner
+            conversation.lease_until = now() + timedelta(seconds=LEASE_S)
+        return pending
 
     async def _claim(self, conversation_id: str) -> _Pending | None:
-        """Take the lease and the oldest unanswered message; None when there is none."""
+        """Wait for the lease; None when there is nothing left to answer."""
         while True:
             async with self._db.begin() as session:
                 conversation = await session.get(Conversation, conversation_id, with_for_update=True)
                 if conversation is None:
                     raise NotFound("没有找到这个会话。")
-                if conversation.lease_until is None or conversation.lease_until < now():
-                    pending = await self._next(session, conversation)
-                    if pending is not None:
-                        conversation.lease_owner = self._owner
-                        conversation.lease_until = now() + timedelta(seconds=LEASE_S)
+                pending = await self._take_lease(session, conversation)
+                if pending is not None or await self._next(session, conversation) is None:
                     return pending
             await asyncio.sleep(0.03)
 
@@ -335,37 +358,42 @@ class Gateway:
             return conversation.engine_session + 1
         return conversation.engine_session
 
-    async def _finish(self, pending: _Pending, outcome: _Outcome) -> _Pending | None:
+    async def _finish(self, pending: _Pending, outcome: _Outcome) -> tuple[Turn, _Pending | None]:
         """Store the answers and give the lease back, or keep it and return the next message; one transaction."""
         async with self._db.begin() as session:
-            message = await session.get(Message, pending.message.id)
             conversation = await session.get(Conversation, pending.conversation.id, with_for_update=True)
-            assert message is not None and conversation is not None  # noqa: S101 - rows are not deleted in a turn
+            message = await session.get(Message, pending.message.id)
+            assert message is not None and conversation is not None
             # The resident is told once that the answer will come later.
             silent = outcome.status == "deferred" and message.status == "deferred"
             message.status, message.understanding = outcome.status, outcome.understanding
             if outcome.status == "answered":
                 self._count_turn(conversation, pending.engine_session, outcome.replies)
-            for reply in [] if silent else outcome.replies:
-                session.add(
-                    Message(
-                        conversation_id=conversation.id,
-                        sender=outcome.sender,
-                        text=reply.text,
-                        buttons=reply.buttons or None,
-                        citations=reply.citations or None,
-                        ticket=reply.ticket,
-                        reply_to=message.id,
-                    )
+            rows = [
+                Message(
+                    conversation_id=conversation.id,
+                    sender=outcome.sender,
+                    text=reply.text,
+                    buttons=reply.buttons or None,
+                    citations=reply.citations or None,
+                    ticket=reply.ticket,
+                    reply_to=message.id,
                 )
+                for reply in ([] if silent else outcome.replies)
+            ]
+            for row in rows:
+                session.add(row)
                 await session.flush()
             following = await self._next(session, conversation) if outcome.status == "answered" else None
             if following is None:
                 conversation.lease_owner = conversation.lease_until = None
             else:
                 conversation.lease_until = now() + timedelta(seconds=LEASE_S)
+            turn = Turn([message_dict(row) for row in rows], await handover_state(session, conversation))
         self._events.notify(conversation.id)
-        return following
+        # Answers stored earlier (that the answer comes later) belong to the turn, too.
+        earlier = pending.message.status == "deferred"
+        return (await self._turn(conversation.id, pending.message.id) if earlier else turn), following
 
     def _count_turn(self, conversation: Conversation, engine_session: int, replies: list[EngineReply]) -> None:
         if conversation.engine_session != engine_session:
@@ -385,14 +413,8 @@ class Gateway:
                 .order_by(Message.id)
             )
             conversation = await session.get(Conversation, conversation_id)
-            assert conversation is not None  # noqa: S101 - checked when the message was stored
+            assert conversation is not None
             return Turn([message_dict(row) for row in rows], await handover_state(session, conversation))
-
-
-def _by_client_id(conversation_id: str, client_message_id: str) -> Any:
-    return select(Message).where(
-        Message.conversation_id == conversation_id, Message.client_message_id == client_message_id
-    )
 
 
 def _hash(token: str) -> str:
