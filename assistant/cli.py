@@ -75,13 +75,12 @@ def db_upgrade(as_json: Annotated[bool, typer.Option("--json")] = False) -> None
 
 
 def _add_rooms() -> None:
-    from kb.cli import app as kb_app
-    from nlu.cli import app as nlu_app
-
     from assistant.replay import replay
     from assistant.staff.cli import app as users_app
     from assistant.terminal import chat
     from assistant.tickets_cli import app as tickets_app
+    from kb.cli import app as kb_app
+    from nlu.cli import app as nlu_app
 
     app.command()(chat)
     app.command()(replay)

@@ -29,7 +29,15 @@ def test_personal_numbers_are_masked(text: str, masked: str, kind: str, raw: str
 
 @pytest.mark.parametrize(
     "text",
-    ["花园路85号", "12345", "工单ZZ202611220100001", "2026年11月22日上午10点", "96322", "赔偿13812345678901元", "一三五单号限行"],
+    [
+        "花园路85号",
+        "12345",
+        "工单ZZ202611220100001",
+        "2026年11月22日上午10点",
+        "96322",
+        "赔偿13812345678901元",
+        "一三五单号限行",
+    ],
 )
 def test_other_numbers_stay(text: str) -> None:
     assert mask(text) == (text, [])

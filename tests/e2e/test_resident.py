@@ -148,7 +148,7 @@ def test_bad_requests_get_problems_in_chinese(app_server: AppServer) -> None:
         (resident.post(5), 422),
         (httpx.post(url, content=b"{", headers=resident.headers | {"Content-Type": "application/json"}), 400),
         (httpx.post(url, json={"text": "好", "client_message_id": "1"}, headers=wrong), 401),
-        (httpx.post(url.replace(resident.id, "nobody"), json={"text": "好", "client_message_id": "1"}, headers=wrong), 401),
+        (httpx.post(url.replace(resident.id, "nobody"), json={"text": "好", "client_message_id": "1"}), 401),
         (httpx.get(f"{app_server.base_url}/api/v1/nothing"), 404),
     ]
     for response, status in cases:
