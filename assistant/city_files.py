@@ -112,9 +112,10 @@ def parse(source: Source, kind: type[T]) -> T:
         first = error.errors()[0]
         location = tuple(first["loc"])
         name = ".".join(str(step) for step in location)
+        last = location[-1] if location else name
         remedy = {
-            "missing": f"key {location[-1]!r} is missing: add it",
-            "extra_forbidden": f"key {location[-1]!r} is unknown: remove it or correct its spelling",
+            "missing": f"key {last!r} is missing: add it",
+            "extra_forbidden": f"key {last!r} is unknown: remove it or correct its spelling",
         }.get(first["type"], f"{name or 'the file'}: {first['msg']}: correct the value")
         source.fail(remedy, *location)
 

@@ -20,6 +20,8 @@ _ROAD_NEXT = re.compile(
 _ANONYMISED = re.compile(r"[A-Za-zＡ-Ｚａ-ｚ]\d*(?:市|区|县|镇|街道|乡|村|小区|路)")
 _FUZZY_TOKEN = re.compile(r"[\u4e00-\u9fff]{2,8}?(?:街道|社区|区|镇|乡|村|路|街|大道)")
 _MAX_CHARS = 200
+_FUZZY_FACTOR = 0.65
+_CLOSE = 0.06  # names nearer than this to the best are as good
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,14 @@ class _Name:
     street: str | None
     community: str | None
     weight: float
+
+    def holds(self, other: "_Name") -> bool:
+        """Whether `other` is this place or lies inside it, as far as this one is known."""
+        return (
+            self.district == other.district
+            and self.street in (None, other.street)
+            and self.community in (None, other.community)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +100,26 @@ class Gazetteer:
         if not plain or _ANONYMISED.search(plain) or self._elsewhere.search(plain):
             return Place(written, (), None, 0.0)
         prefix = self._city.match(plain)
-        rest = plain[prefix.end() :] if prefix else plain
         said_city = bool(prefix and prefix.end())
+        # 郑州 is a prefix in 郑州金水区 and part of the name in 郑州火车站.
+        stripped = prefix is not None and not self._name_goes_on(plain, 0, prefix.end())
+        rest = plain[prefix.end() :] if prefix and stripped else plain
         district, rest = self._take_district(rest)
         hits = self._scan(rest, district) or self._scan_fuzzy(rest, district)
         if district is None and not hits:
             district, rest = self._take_district_typo(rest)
             hits = self._scan(rest, district) if district else hits
         return self._decide(written, district, hits, said_city)
+
+    def paths(self) -> list[tuple[str, ...]]:
+        """Every street (district, street) and community (district, street, community)."""
+        found = {
+            tuple(part for part in (name.district, name.street, name.community) if part)
+            for names in self._names.values()
+            for name in names
+            if name.street
+        }
+        return sorted(found)
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -178,12 +200,18 @@ class Gazetteer:
             after = text[at + len(word) :]
             bare = word[-1] not in "区县市"
             # 金水 is a district only at the start and not in 金水路; 中原区 is one anywhere.
-            if bare and (at > 0 or _ROAD_NEXT.match(after)):
+            if bare and (at > 0 or _ROAD_NEXT.match(after) or self._name_goes_on(text, at, at + len(word))):
                 continue
             if not bare and word.endswith("市") and after.startswith("场"):
                 continue
             return name, text[:at] + after
         return None, text
+
+    def _name_goes_on(self, text: str, start: int, end: int) -> bool:
+        """Whether a longer name begins at `start`: 新郑 in 新郑机场."""
+        return any(
+            text[start:stop] in self._names for stop in range(end + 1, min(len(text), start + self._longest) + 1)
+        )
 
     def _take_district_typo(self, text: str) -> tuple[str | None, str]:
         """金水取 → 金水区: a district's name of three or more characters with one wrong, at the start."""
@@ -232,38 +260,43 @@ class Gazetteer:
             if district:
                 return Place(written, (city, district), district, 0.8)
             return Place(written, (city,) if said_city else (), None, 0.2 if said_city else 0.0)
-        support: dict[tuple[str, str | None, str | None], float] = defaultdict(float)
+        scores: dict[_Name, float] = {}
         for hit in hits:
-            name = hit.name
-            weight = name.weight * (0.65 if hit.fuzzy else 1.0) * (1 + 0.02 * (hit.end - hit.start))
-            agreeing = sum(
-                0.5
-                for other in hits
-                if other.start != hit.start
-                and other.name.district == name.district
-                and (other.name.street is None or name.street is None or other.name.street == name.street)
-            )
-            depth = 0.05 if name.community else 0.02 if name.street else 0.0
-            key = (name.district, name.street, name.community)
-            support[key] = max(support[key], weight + min(agreeing, 1.0) + depth)
-        ranked = sorted(support.items(), key=lambda item: -item[1])
-        best, score = ranked[0]
-        rivals = [key for key, value in ranked[1:] if value >= score - 0.06 and key != best]
-        source = max(
-            (h for h in hits if (h.name.district, h.name.street, h.name.community) == best), key=lambda h: h.name.weight
-        )
-        confidence = source.name.weight * (0.65 if source.fuzzy else 1.0)
-        if district is None and any(key[0] != best[0] for key in rivals):
+            scores[hit.name] = max(scores.get(hit.name, 0.0), _score(hit, hits))
+        best = max(scores, key=lambda name: scores[name])
+        rivals = [
+            name
+            for name, score in scores.items()
+            if score >= scores[best] - _CLOSE and not name.holds(best) and not best.holds(name)
+        ]
+        if district is None and any(name.district != best.district for name in rivals):
             return Place(written, (city,), None, 0.3)
-        path: tuple[str | None, ...] = best
-        if any(key[1] != best[1] for key in rivals):
-            path, confidence = (best[0], None, None), max(confidence, 0.8 if district else 0.0)
-        elif any(key[2] != best[2] for key in rivals):
-            path = (best[0], best[1], None)
+        fuzzy = all(hit.fuzzy for hit in hits if hit.name == best)
+        confidence = best.weight * (_FUZZY_FACTOR if fuzzy else 1.0)
+        path: tuple[str | None, ...] = (best.district, best.street, best.community)
+        if any(name.street != best.street for name in rivals):
+            path, confidence = (best.district,), max(confidence, 0.8)
+        elif any(name.community != best.community for name in rivals):
+            path = (best.district, best.street)
         if district is not None:
             confidence = max(confidence, 0.8)
         known = tuple(part for part in path if part)
-        return Place(written, (city, *known), best[0], round(min(confidence, 0.95), 2))
+        return Place(written, (city, *known), best.district, round(min(confidence, 0.95), 2))
+
+
+def _score(hit: _Hit, hits: list[_Hit]) -> float:
+    """A name's own weight, more for a longer match, and the support of other names found elsewhere in the text."""
+    name = hit.name
+    own = name.weight * (_FUZZY_FACTOR if hit.fuzzy else 1.0) * (1 + 0.02 * (hit.end - hit.start))
+    above, beside = 0.0, 0.0
+    for other in hits:
+        if other.start == hit.start:
+            continue
+        if other.name.holds(name):
+            above = max(above, other.name.weight)
+        elif other.name.district == name.district and not name.holds(other.name):
+            beside = 0.2
+    return own + above + beside
 
 
 def _without(name: str, ends: tuple[str, ...]) -> str:

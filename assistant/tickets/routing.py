@@ -1,10 +1,13 @@
 """Which unit leads: category × matter × place through the responsibility matrix, with the reason in words.
 
-Every rule gets a score from two signals: how sure the category is, and how much of what the resident wrote names the
-rule's matter. The best rule decides; how far ahead it is of the next rule with another unit gives the confidence.
+Every rule gets a weight, the product of two things: how likely its category is (from the model's confidences,
+smoothed, as a model is sometimes sure and wrong) and how much of what the resident wrote names its matter (naive Bayes
+with hand-set log-likelihoods). Weights of rules that lead to the same unit add up; the share of the best unit is the
+confidence.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +18,15 @@ from assistant.tickets.model import Candidate, Routing
 
 __all__ = ["Route", "Router"]
 
-_UNSTATED = 0.7  # confidence of a category when the model gave none (a person chose it, or an older client)
-_SAME_LEVEL1 = 0.35  # how much a rule counts whose first level agrees and whose second does not
-_WORD_SCALE = 1.1  # word evidence at which about two thirds of the full weight are reached
-_WORDS_WEIGHT = 0.8
-_CLEAR_LEAD = 0.25
+_UNSTATED = 0.7  # confidence of a category when none is given (a person chose it, or an older client)
+_TRUST = 0.85  # how often a model that is fully sure is right
+_SECOND_HOME = 0.9  # a rule's further categories against its first
+_UNNAMED = math.log(0.15)  # a matter of which no word was said
+_WORD = {1: 0.5, 2: 1.8, 3: 2.3}  # log-likelihood of a word by its length; longer ones count as _LONG_WORD
+_LONG_WORD = 2.8
+_KEYWORD_FACTOR = 0.6  # a category's keywords against a matter's words
+_MOST_EVIDENCE = 6.0
+_HEAD_CHARS, _TAIL_FACTOR = 160, 0.5  # words far down in a long text count half
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class _Scored:
     rule: Rule
-    score: float
+    weight: float
     unit: str
     matter: str
 
@@ -59,19 +66,17 @@ class Router:
     ) -> Route:
         """`text`: title and description. `category1` must be one of the city's; `category2` may be unknown."""
         given = confidences or {}
-        sure1 = _number(given.get("category1"), _UNSTATED)
-        sure2 = _number(given.get("category2"), _UNSTATED) if category2 else 0.0
-        scored = sorted(
-            (self._score(rule, category1, category2, sure1, sure2, text, place) for rule in self._city.matrix.rules),
-            key=lambda item: -item.score,
-        )
-        best = scored[0]
-        others: dict[str, _Scored] = {}
-        for item in scored[1:]:
-            if item.unit != best.unit:
-                others.setdefault(item.unit, item)
-        rivals = list(others.values())[:2]
-        confidence = self._confidence(best, rivals[0] if rivals else None)
+        likely = self._categories(category1, category2, given)
+        scored = [self._score(rule, likely, text, place) for rule in self._city.matrix.rules]
+        total = sum(item.weight for item in scored)
+        shares: dict[str, float] = defaultdict(float)
+        leading: dict[str, _Scored] = {}
+        for item in scored:
+            shares[item.unit] += item.weight / total
+            if item.unit not in leading or item.weight > leading[item.unit].weight:
+                leading[item.unit] = item
+        ranked = sorted(leading, key=lambda unit: -shares[unit])[:3]
+        best, confidence = leading[ranked[0]], min(0.99, shares[ranked[0]])
         model = given.get("model")
         review = confidence < self._threshold
         category = self._category_of(best.rule, category1, category2)
@@ -85,8 +90,7 @@ class Router:
             reason=reason,
             confidence=round(confidence, 3),
             candidates=tuple(
-                Candidate(item.unit, item.matter, round(confidence if item is best else max(item.score, 0.0), 3))
-                for item in (best, *rivals)
+                Candidate(unit, leading[unit].matter, round(min(0.99, shares[unit]), 3)) for unit in ranked
             ),
             review=review,
             model_version=str(model) if model is not None else None,
@@ -103,44 +107,49 @@ class Router:
 
     # --- scoring ---------------------------------------------------------------------------------------------------
 
-    def _score(
-        self,
-        rule: Rule,
-        category1: str,
-        category2: str | None,
-        sure1: float,
-        sure2: float,
-        text: str,
-        place: Place,
-    ) -> _Scored:
-        wanted = f"{category1}/{category2}"
-        if wanted in rule.category:
-            # The first of several categories is the rule's home; a little more than the rest.
-            agreement = (0.5 + 0.5 * sure2) * sure1 * (1.0 if rule.category[0] == wanted else 0.92)
-        elif any(category.startswith(f"{category1}/") for category in rule.category):
-            agreement = _SAME_LEVEL1 * sure1 * (1.0 if category2 is None else 1.2 - sure2)
-        else:
-            agreement = 0.0
-        words = self._words(rule, text)
+    def _categories(self, category1: str, category2: str | None, given: Mapping[str, Any]) -> dict[str, float]:
+        """How likely each `level1/level2` is; sums to one."""
+        sure1 = _TRUST * _number(given.get("category1"), _UNSTATED)
+        sure2 = _TRUST * _number(given.get("category2"), _UNSTATED)
+        inside = [category.level2 for category in self._city.categories_of(category1)]
+        outside = len(self._city.categories) - len(inside)
+        likely = {}
+        for level1, level2 in self._city.categories:
+            if level1 != category1:
+                share = (1 - sure1) / outside
+            elif category2 not in inside:
+                share = sure1 / len(inside)
+            elif level2 == category2:
+                share = sure1 * sure2
+            else:
+                share = sure1 * (1 - sure2) / max(1, len(inside) - 1)
+            likely[f"{level1}/{level2}"] = share
+        return likely
+
+    def _score(self, rule: Rule, likely: Mapping[str, float], text: str, place: Place) -> _Scored:
+        prior = max(
+            likely[category] * (1.0 if index == 0 else _SECOND_HOME) for index, category in enumerate(rule.category)
+        )
         if rule.matter is None:
             entry = self._city.category(*rule.category[0].split("/"))
-            words = 0.35 * _saturate(sum(len(w) / 3 for w in (entry.keywords if entry else ()) if w in text))
-            if rule.category[0].endswith("/其他"):
-                agreement *= 0.9
-        elif not words:
-            agreement *= 0.3  # a matter nobody spoke of
-        score = 1 - (1 - 0.75 * agreement) * (1 - _WORDS_WEIGHT * words)
-        return _Scored(rule, score, self._lead(rule, "", place)[0], rule.matter or "/".join(rule.category[:1]))
+            # A keyword that names a matter speaks for the matter's rule, not for the rest of the category.
+            keywords = tuple(w for w in (entry.keywords if entry else ()) if w not in self._rarity)
+            evidence = _KEYWORD_FACTOR * self._evidence(keywords, text)
+        else:
+            evidence = self._evidence(rule.words, text) or _UNNAMED
+        weight = prior * math.exp(min(evidence, _MOST_EVIDENCE))
+        return _Scored(rule, weight, self._lead(rule, "", place)[0], rule.matter or rule.category[0])
 
-    def _words(self, rule: Rule, text: str) -> float:
-        found = {word for word in rule.words if word in text}
-        # 电梯 inside 电梯故障 is the same evidence.
-        longest = {word for word in found if not any(word != other and word in other for other in found)}
-        return _saturate(sum(self._rarity[word] * (0.4 + 0.2 * min(len(word), 5)) for word in longest))
-
-    def _confidence(self, best: _Scored, rival: _Scored | None) -> float:
-        ahead = best.score - (rival.score if rival else 0.0)
-        return min(0.99, best.score * (0.55 + 0.45 * min(1.0, ahead / _CLEAR_LEAD)))
+    def _evidence(self, words: tuple[str, ...], text: str) -> float:
+        found = {word for word in words if word in text}
+        total = 0.0
+        for word in found:
+            # 电梯 inside 电梯故障 is the same evidence.
+            if any(word != other and word in other for other in found):
+                continue
+            strength = _WORD.get(len(word), _LONG_WORD) * self._rarity.get(word, 1.0)
+            total += strength * (1.0 if text.find(word) < _HEAD_CHARS else _TAIL_FACTOR)
+        return total
 
     # --- the matrix ------------------------------------------------------------------------------------------------
 
@@ -190,10 +199,6 @@ def _rarity(rules: tuple[Rule, ...]) -> dict[str, float]:
         for word in rule.words:
             count[word] = count.get(word, 0) + 1
     return {word: 1 / n for word, n in count.items()}
-
-
-def _saturate(evidence: float) -> float:
-    return 1 - math.exp(-evidence / _WORD_SCALE)
 
 
 def _number(value: Any, default: float) -> float:
