@@ -27,6 +27,8 @@ PAGE_SIZE = 200
 MAX_PAGES = 50
 MAX_RETRY_AFTER_S = 86_400.0
 DEFINITION_TTL_S = 3600.0
+NO_DEFINITION_TTL_S = 60.0
+NO_DEFINITION = ("http_400", "http_404", "http_405", "http_406", "http_501")
 TOKEN_RETRY_S = 10.0
 
 
@@ -131,12 +133,17 @@ class Open311Destination:
         known = self._declared.get(service_code)
         if known is not None and known[0] > time.monotonic():
             return known[1]
+        kept_s = DEFINITION_TTL_S
         try:
             declared = answers.declared_attributes(await self._get(f"services/{quote(service_code, safe='')}", {}))
-        except (Permanent, answers.Garbled):
-            # Services without a definition need not answer; the POST tells whether the code itself is wrong.
-            declared = frozenset()
-        self._declared[service_code] = (time.monotonic() + DEFINITION_TTL_S, declared)
+        except DispatchError as error:
+            if error.code not in NO_DEFINITION:
+                raise
+            # A service without attributes needs no definition; the POST tells whether the code itself is wrong.
+            declared, kept_s = frozenset(), NO_DEFINITION_TTL_S
+        except answers.Garbled:
+            declared, kept_s = frozenset(), NO_DEFINITION_TTL_S
+        self._declared[service_code] = (time.monotonic() + kept_s, declared)
         return declared
 
     # --- HTTP -------------------------------------------------------------------------------------------------------
