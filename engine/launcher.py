@@ -44,6 +44,7 @@ def _quiet_old_libraries() -> None:
     import sanic  # noqa: F401 - shows deprecations once imported, so it comes first
 
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    import matplotlib  # noqa: F401 - Rasa imports it too, but shows every user warning by then
 
 
 def _set_defaults() -> None:

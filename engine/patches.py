@@ -137,7 +137,7 @@ def fail_the_turn_when_an_action_fails() -> None:
         try:
             return await run_action(self, _FailingAloud(action), tracker, output_channel, nlg, prediction)
         except _ActionFailed as failed:
-            raise failed.error from None
+            raise failed.error  # with its own cause
 
     async def run_slot_action(
         self: Any, custom_action: str, output_channel: Any, nlg: Any, tracker: Any, domain: Any

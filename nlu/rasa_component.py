@@ -65,19 +65,28 @@ class ReaderComponent(GraphComponent, IntentClassifier):  # type: ignore[misc]
 
     @classmethod
     def create(
-        cls, config: dict[str, Any], storage: ModelStorage, resource: Resource, context: ExecutionContext
+        cls,
+        config: dict[str, Any],
+        model_storage: ModelStorage,
+        resource: Resource,
+        execution_context: ExecutionContext,
     ) -> ReaderComponent:
-        """An untrained component; Rasa calls `train` next."""
-        return cls(config, storage, resource, {})
+        """An untrained component; Rasa calls `train` next. Rasa goes by the names of the parameters."""
+        return cls(config, model_storage, resource, {})
 
     @classmethod
     def load(
-        cls, config: dict[str, Any], storage: ModelStorage, resource: Resource, context: ExecutionContext, **_: Any
+        cls,
+        config: dict[str, Any],
+        model_storage: ModelStorage,
+        resource: Resource,
+        execution_context: ExecutionContext,
+        **_: Any,
     ) -> ReaderComponent:
-        """A component of a trained Rasa model. Warns when the language model has changed since."""
-        with storage.read_from(resource) as folder:
+        """A component of a trained Rasa model."""
+        with model_storage.read_from(resource) as folder:
             record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        return cls(config, storage, resource, record)
+        return cls(config, model_storage, resource, record)
 
     @classmethod
     def fingerprint_addon(cls, config: dict[str, Any]) -> str | None:
@@ -97,11 +106,11 @@ class ReaderComponent(GraphComponent, IntentClassifier):  # type: ignore[misc]
             known, version = set(config["heads"]["intent"]["labels"]), config["version"]
         except (OSError, KeyError, ValueError) as error:
             raise InvalidConfigException(f"{folder}: no usable language model ({error}). Run: make train") from error
-        needed = {"domain": _domain_intents(ROOT / self._config["domain"]), "NLU examples": set(training_data.intents)}
+        needed = {"domain": _domain_intents(ROOT / self._config["domain"]), "training data": set(training_data.intents)}
         for source, intents in needed.items():
-            if missing := sorted(intents - known):
+            if missing := sorted(intents - known - _RASA_INTENTS):
                 raise InvalidConfigException(
-                    f"The {source} use intents that the language model {version} in {folder} does not know: "
+                    f"The {source} uses intents that the language model {version} in {folder} does not know: "
                     f"{', '.join(missing)}. Remove them, or add examples to training_data/nlu and run: make train"
                 )
         self._record = {"model_version": version, "intents": sorted(known)}
@@ -110,7 +119,10 @@ class ReaderComponent(GraphComponent, IntentClassifier):  # type: ignore[misc]
         return self._resource
 
     def process(self, messages: list[Message]) -> list[Message]:
-        """Add intent, intent ranking, entities and `understanding` to messages that have a text."""
+        """Add intent, intent ranking, entities and `understanding` to messages that have a text.
+
+        Warns when the language model is not the one the dialogue was trained with.
+        """
         for message in messages:
             text = message.get("text")
             if not text:
@@ -157,13 +169,12 @@ def _model_dir(config: dict[str, Any]) -> Path:
 def _domain_intents(path: Path) -> set[str]:
     if not path.exists():
         return set()
-    domain = Domain.load(str(path))
-    return set(domain.intents) - _RASA_INTENTS
+    return set(Domain.load(str(path)).intents)
 
 
 def _as_rasa(label: Label) -> dict[str, Any]:
     return {"name": label.name, "confidence": label.confidence}
 
 
-# Rasa adds these to every domain; `nlu_fallback` is the reader's own word for "unsure".
-_RASA_INTENTS = frozenset({"restart", "back", "session_start", "nlu_fallback"})
+# Rasa adds these to every domain. Of them, the reader answers `out_of_scope` and, when unsure, `nlu_fallback`.
+_RASA_INTENTS = frozenset({"restart", "back", "session_start", "nlu_fallback", "out_of_scope"})
