@@ -7,29 +7,9 @@ message as long as a letter is a request, since nobody writes a page of small ta
 import re
 from typing import Any
 
+from actions.buttons import BUTTONS
 from nlu.runtime import Understanding
 
-# A button sends its own words; a tap must never be a matter of probability.
-BUTTONS = {
-    "确认提交": "affirm",
-    "修改": "correct",
-    "取消": "cancel",
-    "匿名": "anonymous",
-    "转人工": "request_human",
-    "登记工单": "file_request",
-    "继续登记": "file_request",
-    "我要反映问题": "file_request",
-    "查工单进度": "ticket_progress",
-    "补充情况": "ticket_add",
-    "催办": "ticket_urge",
-    "撤回工单": "ticket_withdraw",
-    "确认撤回": "affirm",
-    "不撤回": "deny",
-    "你能做什么": "bot_capability",
-    # Under the result of a ticket (assistant/tickets/service.py).
-    "已经解决了": "feedback_helpful",
-    "没有解决": "ticket_dissatisfied",
-}
 LETTER_CHARS = 120
 # What a long message may be besides a request.
 _LETTER_INTENTS = {

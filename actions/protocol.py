@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from actions.buttons import BUTTONS
 from actions.services import ActionServices
 
 Event = dict[str, Any]
@@ -221,7 +222,9 @@ class Reply:
         self.responses: list[dict[str, Any]] = []
 
     def say(self, text: str, *buttons: str, custom: Mapping[str, Any] | None = None) -> None:
-        """Add a message. A button sends its own words."""
+        """Add a message. A button sends its own words; raises `ValueError` for one that would not be understood."""
+        if unknown := [button for button in buttons if button not in BUTTONS]:
+            raise ValueError(f"not in actions.buttons: {unknown}")
         response: dict[str, Any] = {"text": text}
         if buttons:
             response["buttons"] = [{"title": button, "payload": button} for button in buttons]

@@ -4,6 +4,7 @@ Small talk with fixed words is in `domain.yml`.
 """
 
 from actions import follow_up, ticket_form
+from actions.buttons import BUTTONS
 from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
 
@@ -87,7 +88,7 @@ async def repeat(turn: Turn, services: ActionServices, reply: Reply) -> None:
         buttons = data.get("buttons") if isinstance(data, dict) else None
         text = event.get("text")
         if isinstance(text, str) and text:
-            reply.say(text, *(str(button["title"]) for button in buttons or ()))
+            reply.say(text, *(button["title"] for button in buttons or () if button["title"] in BUTTONS))
 
 
 @ACTIONS.action("action_fallback")

@@ -1,0 +1,27 @@
+"""What a button says is what a resident would type, and is understood exactly: a tap is never a matter of probability."""
+
+BUTTONS = {
+    "确认提交": "affirm",
+    "修改": "correct",
+    "取消": "cancel",
+    "匿名": "anonymous",
+    "转人工": "request_human",
+    "登记工单": "file_request",
+    "继续登记": "file_request",
+    "我要反映问题": "file_request",
+    "查工单进度": "ticket_progress",
+    "补充情况": "ticket_add",
+    "催办": "ticket_urge",
+    "撤回工单": "ticket_withdraw",
+    "确认撤回": "affirm",
+    "不撤回": "deny",
+    "你能做什么": "bot_capability",
+    # What is to be changed in a summary.
+    "改地点": "correct",
+    "改时间": "correct",
+    "改联系方式": "correct",
+    "改内容": "correct",
+    # Under the result of a ticket (assistant/tickets/service.py).
+    "已经解决了": "feedback_helpful",
+    "没有解决": "ticket_dissatisfied",
+}

@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from actions import hearing
+from actions.buttons import BUTTONS
+from actions.protocol import Reply
+from nlu.labels import INTENTS
+from tests.dialogue.fakes import understood
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(("text", "intent"), BUTTONS.items())
+def test_a_button_is_never_a_matter_of_probability(text: str, intent: str) -> None:
+    assert hearing.intent_of(understood(f" {text}。", "chitchat")) == (intent, 1.0)
+    assert intent in INTENTS
+
+
+def test_only_the_whole_text_is_a_button() -> None:
+    assert hearing.intent_of(understood("取消养老金认证怎么办", "ask_policy"))[0] == "ask_policy"
+
+
+def test_every_button_of_the_domain_is_understood() -> None:
+    for variants in yaml.safe_load((ROOT / "domain.yml").read_text())["responses"].values():
+        for button in (button for variant in variants for button in variant.get("buttons", [])):
+            assert button["payload"] in BUTTONS and button["title"] == button["payload"]
+
+
+def test_a_button_that_would_not_be_understood_cannot_be_shown() -> None:
+    with pytest.raises(ValueError, match="不存在的按钮"):
+        Reply().say("请选择", "转人工", "不存在的按钮")
+
+
+@pytest.mark.parametrize("intent", ["ask_policy", "chitchat", "nlu_fallback", "insult", "inform_place"])
+def test_a_letter_is_a_request(intent: str) -> None:
+    letter = "尊敬的领导，我们村的路修了一半就停了。" * 10
+    assert hearing.intent_of(understood(letter, intent))[0] == "file_request"
+
+
+@pytest.mark.parametrize("intent", ["report_danger", "correct", "ticket_dissatisfied"])
+def test_a_letter_may_also_be_these(intent: str) -> None:
+    assert hearing.intent_of(understood("长" * 200, intent))[0] == intent
+
+
+def test_the_parse_result_is_small_and_json() -> None:
+    result = hearing.parse_result(understood("楼下噪音大", "file_request", others=INTENTS))
+    assert len(json.dumps(result, ensure_ascii=False)) < 1000
+    assert result["intent_ranking"][0]["name"] == "file_request"
+    assert len(result["intent_ranking"]) == 4

@@ -1,0 +1,182 @@
+import pytest
+
+from actions import reading
+from actions.protocol import Heard
+from tests.dialogue.fakes import understood
+
+
+def heard(text: str, **entities: str) -> Heard:
+    understanding = understood(text, "file_request", **entities).as_dict()
+    return Heard.of({"text": text, "intent": {"name": "file_request"}, "understanding": understanding})
+
+
+@pytest.mark.parametrize(
+    ("reply", "place"),
+    [
+        ("花园路85号", "花园路85号"),
+        ("就在二七塔那儿", "二七塔"),
+        ("在丹尼斯百货对面", "丹尼斯百货对面"),
+        ("我家住在正商小区3号楼", "正商小区3号楼"),
+        ("地址：郑东新区商务外环路", "郑东新区商务外环路"),
+        ("哦，地址是中原路和桐柏路交叉口吧", "中原路和桐柏路交叉口"),
+        ("惠济区迎宾路", "惠济区迎宾路"),
+        ("地铁1号线燕庄站", "地铁1号线燕庄站"),
+        ("我们小区", None),
+        ("楼下", None),
+        ("取消", None),
+        ("不想说", None),
+        ("转人工", None),
+        ("你们几点上班？", None),
+        ("居住证怎么办理", None),
+        ("没有电话", None),
+        ("不知道", None),
+        ("好", None),
+        ("谢谢", None),
+    ],
+)
+def test_a_reply_is_a_place_only_when_it_looks_like_one(reply: str, place: str | None) -> None:
+    assert reading.place_from_reply(reply) == place
+
+
+@pytest.mark.parametrize(
+    ("reply", "place"), [("二七塔那儿", "二七塔那儿"), ("丹尼斯", "丹尼斯"), ("不告诉你", None), ("为啥要问", None)]
+)
+def test_asked_again_more_is_taken_for_a_place(reply: str, place: str | None) -> None:
+    assert reading.place_as_last_resort(reply) == place
+
+
+def test_the_most_exact_place_is_taken() -> None:
+    text = "我住金水区，金水区花园路85号楼下太吵"
+    found = understood(text, "file_request", place="金水区花园路85号")
+    message = {"text": text, "intent": {"name": "file_request"}, "understanding": found.as_dict()}
+    assert reading.place_in(Heard.of(message)) == "金水区花园路85号"
+    assert reading.place_in(heard("我们小区太吵", place="我们小区")) is None
+    assert reading.place_in(heard("太吵")) is None
+
+
+@pytest.mark.parametrize("text", ["没有具体地点", "全市都这样", "到处都是", "网上买的东西"])
+def test_some_matters_have_no_place(text: str) -> None:
+    assert reading.says_nowhere(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["没有电话", "没手机", "不想说", "不想留", "不方便透露", "不留了", "没有", "不用联系我", "跳过", "不告诉你"]
+)
+def test_refusing_a_number(text: str) -> None:
+    assert reading.refuses_contact(text)
+
+
+@pytest.mark.parametrize("text", ["138****5678", "我姓王", "打我电话", "好的", "公积金怎么提取"])
+def test_not_refusing_a_number(text: str) -> None:
+    assert not reading.refuses_contact(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "phone"),
+    [
+        ("我电话138****5678", "138****5678"),
+        ("037****5678", "037****5678"),
+        ("65121234", "65121234"),
+        ("400-123-4567", "400-123-4567"),
+        ("138123", None),
+        ("2026年11月", None),
+        ("没有", None),
+    ],
+)
+def test_a_number_in_a_reply(text: str, phone: str | None) -> None:
+    assert reading.phone_from_reply(text) == phone
+
+
+def test_a_masked_number_anywhere_is_a_phone_but_other_digits_are_not() -> None:
+    assert reading.phone_in(heard("路灯坏了，联系138****5678")) == "138****5678"
+    assert reading.phone_in(heard("快递单号65121234丢了")) is None
+    assert reading.phone_in(heard("电话65121234", phone="65121234")) == "65121234"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("我要匿名", True),
+        ("匿名举报", True),
+        ("不想透露姓名", True),
+        ("不用匿名", False),
+        ("我实名举报", False),
+        ("路坏了", False),
+    ],
+)
+def test_anonymity(text: str, wanted: bool) -> None:
+    assert reading.wants_anonymity(text) is wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("请替我保密", True), ("别告诉物业是我投诉的", True), ("不要透露我的信息", True), ("没人告诉我们停水", False)],
+)
+def test_confidentiality(text: str, wanted: bool) -> None:
+    assert reading.wants_confidentiality(text) is wanted
+
+
+@pytest.mark.parametrize("text", ["我要投诉", "你好，我想反映一个问题", "我要举报！", "登记工单", "帮我提个建议吧"])
+def test_a_request_without_content(text: str) -> None:
+    assert not reading.says_what_happened(text)
+
+
+@pytest.mark.parametrize("text", ["投诉噪音", "路灯不亮", "我要举报隔壁群租", "希望加一趟公交"])
+def test_a_request_with_content(text: str) -> None:
+    assert reading.says_what_happened(text)
+
+
+@pytest.mark.parametrize(
+    ("description", "title"),
+    [
+        ("路灯坏了。晚上很黑。", "路灯坏了"),
+        ("尊敬的市长：\n您好！我是一名老师。", "我是一名老师"),
+        ("领导好！学校门口堵车", "学校门口堵车"),
+        ("A市公交乱停\n每天都停在路口。", "A市公交乱停"),
+        (
+            "今年以来我们小区的物业服务越来越差，电梯经常坏，保洁也不来，大家意见很大却没有人管",
+            "今年以来我们小区的物业服务越来越差，电梯经常坏，保洁也不来",
+        ),
+        ("很" * 60, "很" * 39 + "…"),
+        ("您好！", "您好"),
+        ("！！！", "！！！"),
+    ],
+)
+def test_the_title_is_the_first_sentence_that_says_something(description: str, title: str) -> None:
+    assert reading.title_of(description) == title
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("地址写错了，应该是农业路10号", "农业路10号"),
+        ("把地点改成东风路3号院。", "东风路3号院"),
+        ("不是花园路，是农业路", "农业路"),
+        ("时间不对，其实是上周六", "上周六"),
+        ("地址错了", None),
+        ("改地点", None),
+    ],
+)
+def test_what_a_correction_says(text: str, value: str | None) -> None:
+    assert reading.corrected_value(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("改地点", "place"),
+        ("时间不对", "event_time"),
+        ("换个电话", "contact"),
+        ("内容写少了", "description"),
+        ("不对", None),
+    ],
+)
+def test_which_field_is_meant(text: str, field: str | None) -> None:
+    assert reading.field_named(text) == field
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("我要投诉", "投诉"), ("匿名举报", "举报"), ("路灯坏了", None), ("投诉" * 10, None)]
+)
+def test_a_short_request_may_name_its_type(text: str, kind: str | None) -> None:
+    assert reading.named_type(text) == kind
