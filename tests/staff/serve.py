@@ -71,7 +71,7 @@ def build(port: int, database_url: str) -> FastAPI:
     db, vault, city = Database(database_url), Vault(SECRET), City.load(Path("city/demo"))
     handover, desk = Handover(db, Events(), max_chars=8000), Desk(db)
     knowledge = KnowledgeBase(db, PairEncoder(), settings=KbSettings(calibration=CALIBRATION))
-    tickets = TicketService(SqlTicketStore(db, vault), city)
+    tickets = TicketService(SqlTicketStore(db), city, vault)
     destinations = {"desk": desk_destination(base_url, api_key=vault.derive("desk"))}
     sender = Sender(db, destinations)
     poller = Poller(db, destinations, tickets, interval_s=0.3)
@@ -96,7 +96,7 @@ def build(port: int, database_url: str) -> FastAPI:
             Catalogue(services),
             api_keys=[vault.derive("desk")],
             jurisdiction_id=city.jurisdiction_id,
-            zone=city.time_zone,
+            zone=city.zone,
         ),
         prefix="/open311/v2",
     )

@@ -270,7 +270,7 @@ class TicketPage:
                     ("主办", ticket.lead_unit or "待定"),
                     ("协办", "、".join(ticket.assisting_units)),
                     ("截止", local_time(ticket.due_at)),
-                    ("派单依据", ticket.routing.reason),
+                    ("派单依据", ticket.routing.reason if ticket.routing.review else ""),
                     ("把握", percent(ticket.routing.confidence) + ("，需人工核对" if ticket.routing.review else "")),
                     ("渠道", CHANNELS.get(ticket.channel, ticket.channel)),
                 ]
