@@ -21,6 +21,7 @@ _ANONYMISED = re.compile(r"[A-Za-zＡ-Ｚａ-ｚ]\d*(?:市|区|县|镇|街道|�
 _FUZZY_TOKEN = re.compile(r"[\u4e00-\u9fff]{2,8}?(?:街道|社区|区|镇|乡|村|路|街|大道)")
 _MAX_CHARS = 200
 _FUZZY_FACTOR = 0.65
+_PARTIAL = 0.6  # weight of a name without its 街道 or 社区
 _CLOSE = 0.06  # names nearer than this to the best are as good
 
 
@@ -121,6 +122,14 @@ class Gazetteer:
         }
         return sorted(found)
 
+    def district_said(self, text: str) -> str | None:
+        """The district that a longer text names in full (金水区, 中牟县), first mention; None where there is none."""
+        plain = unicodedata.normalize("NFKC", text)[:_MAX_CHARS]
+        if _ANONYMISED.search(plain):
+            return None
+        full = ((plain.find(d.name), d.name) for d in self._facts.districts if d.name in plain)
+        return min(full, default=(0, None))[1]
+
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def _read_streets(self, path: Path) -> None:
@@ -160,7 +169,7 @@ class Gazetteer:
                     self._add(stem + end, _Name(district, street, None, 0.8))
             if len(stem) >= 2:
                 # 花园路 alone is the road as well as the street office: a partial name.
-                self._add(stem, _Name(district, street, None, 0.6))
+                self._add(stem, _Name(district, street, None, _PARTIAL))
 
     def _add_community(self, district: str, street: str, community: str) -> None:
         self.communities += 1
@@ -170,7 +179,7 @@ class Gazetteer:
             if stem + end != community and len(stem) >= 2:
                 self._add(stem + end, _Name(district, street, community, 0.75))
         if stem != community and len(stem) >= 3:
-            self._add(stem, _Name(district, street, community, 0.6))
+            self._add(stem, _Name(district, street, community, _PARTIAL))
 
     def _read_landmarks(self, path: Path) -> None:
         for line, row in read_csv(path, ("name", "districts", "street", "aliases")):
@@ -193,19 +202,24 @@ class Gazetteer:
     # --- searching -------------------------------------------------------------------------------------------------
 
     def _take_district(self, text: str) -> tuple[str | None, str]:
+        """The district that is named first, and the text without it."""
+        found: tuple[int, int, str] | None = None
         for word, name in self._district_words:
             at = text.find(word)
-            if at < 0:
+            if at < 0 or (found and at >= found[0]):
                 continue
             after = text[at + len(word) :]
             bare = word[-1] not in "区县市"
             # 金水 is a district only at the start and not in 金水路; 中原区 is one anywhere.
             if bare and (at > 0 or _ROAD_NEXT.match(after) or self._name_goes_on(text, at, at + len(word))):
                 continue
-            if not bare and word.endswith("市") and after.startswith("场"):
+            if word.endswith("市") and after.startswith("场"):
                 continue
-            return name, text[:at] + after
-        return None, text
+            found = (at, len(word), name)
+        if found is None:
+            return None, text
+        at, length, name = found
+        return name, text[:at] + text[at + length :]
 
     def _name_goes_on(self, text: str, start: int, end: int) -> bool:
         """Whether a longer name begins at `start`: 新郑 in 新郑机场."""
@@ -217,7 +231,9 @@ class Gazetteer:
         """金水取 → 金水区: a district's name of three or more characters with one wrong, at the start."""
         for word, name in self._district_words:
             head = text[: len(word)]
-            if len(word) >= 3 and len(head) == len(word) and sum(a != b for a, b in zip(head, word, strict=True)) == 1:
+            if len(word) < 3 or len(head) < len(word) or head[-1] in "路街道镇乡村":
+                continue
+            if sum(a != b for a, b in zip(head, word, strict=True)) == 1:
                 return name, text[len(word) :]
         return None, text
 
@@ -227,8 +243,10 @@ class Gazetteer:
         while at < len(text):
             for end in range(min(len(text), at + self._longest), at + 1, -1):
                 found = [n for n in self._names.get(text[at:end], ()) if self._fits(n, district)]
-                if district is None and end - at < 3:
-                    found = [name for name in found if name.weight >= 0.75]
+                if district is None and end - at < 3 and end - at < len(text):
+                    found = []  # 新村 in 建业新村
+                if _ROAD_NEXT.match(text[end:]):
+                    found = [name for name in found if name.weight > _PARTIAL]  # 五龙口 in 五龙口南路
                 if found:
                     hits.extend(_Hit(at, end, name, False) for name in found)
                     at = end - 1
@@ -244,7 +262,9 @@ class Gazetteer:
                 continue
             cutoff = 66 if len(token) == 3 else 74
             best = process.extractOne(token, names, scorer=fuzz.ratio, score_cutoff=cutoff)
-            if best and abs(len(best[0]) - len(token)) <= 1 and best[0][-1] == token[-1]:
+            # Within a known district a character may be missing or too many; else 建业新村 would be 建业村.
+            slack = 1 if district else 0
+            if best and abs(len(best[0]) - len(token)) <= slack and best[0][-1] == token[-1]:
                 fitting = [name for name in self._names[best[0]] if self._fits(name, district)]
                 return [_Hit(match.start(), match.end(), name, True) for name in fitting]
         return []

@@ -7,17 +7,16 @@ with another content is refused with KeyReused.
 import hmac
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
-from assistant.city import City
-from assistant.city_models import REQUEST_TYPES, URGENCIES
+from assistant.city import City, Place
 from assistant.privacy import mask
 from assistant.tickets import outgoing
 from assistant.tickets.deadlines import due_at
+from assistant.tickets.draft_check import checked
 from assistant.tickets.errors import IncompleteDraft, InvalidDraft, KeyReused, TicketConflict, TicketNotFound
 from assistant.tickets.errors import TransitionRefused as TransitionRefused
 from assistant.tickets.model import (
@@ -30,7 +29,7 @@ from assistant.tickets.model import (
     TicketView,
 )
 from assistant.tickets.numbering import UNKNOWN_DISTRICT, format_number
-from assistant.tickets.routing import Router
+from assistant.tickets.routing import Route, Router
 from assistant.tickets.states import TRANSITIONS, State, check
 from assistant.tickets.store import KeyTaken, StaleTicket, TicketStore, TicketTransaction, Vault
 
@@ -49,7 +48,7 @@ __all__ = [
 log = structlog.get_logger()
 
 SYSTEM = "system"
-_TITLE_CHARS, _PLACE_CHARS, _EVENT_TIME_CHARS, _NOTE_CHARS = 200, 400, 120, 4000
+_NOTE_CHARS = 4000
 _ATTEMPTS = 5
 # What the destination calls a change of state → the operation on the ticket.
 _REMOTE = {"accepted": "accept", "resolved": "resolve", "returned": "return"}
@@ -80,7 +79,7 @@ class TicketService:
         Raises IncompleteDraft with what is missing, InvalidDraft for a value the city does not know, KeyReused when
         `key` came with another content before.
         """
-        draft = self._checked(draft)
+        draft = checked(draft, self._city)
         body = self._body_hash(draft)
         for _ in range(_ATTEMPTS):
             try:
@@ -100,10 +99,9 @@ class TicketService:
 
     async def _create(self, work: TicketTransaction, draft: TicketDraft, key: str, body: str, actor: str) -> TicketView:
         moment = self._clock()
-        place = self._city.resolve_place(draft.place or "")
-        route = self._router.route(
-            draft.category1, draft.category2, f"{draft.title}\n{draft.description}", place, draft.confidences
-        )
+        text = f"{draft.title}\n{draft.description}"
+        place = self._locate(draft.place, text)
+        route = self._router.route(draft.category1, draft.category2, text, place, draft.confidences)
         district = self._city.district(place.district) if place.district else None
         day = moment.astimezone(self._city.zone).date()
         code = district.code if district else UNKNOWN_DISTRICT
@@ -162,40 +160,12 @@ class TicketService:
         )
         return TicketView.of(ticket, history)
 
-    def _checked(self, draft: TicketDraft) -> TicketDraft:
-        """The draft cleaned, cut to length and masked; raises what `submit` says."""
-        missing = [
-            name
-            for name, absent in (
-                ("description", not draft.description.strip()),
-                ("request_type", not draft.request_type),
-                ("category", not draft.category1),
-                ("place", draft.place is not None and not draft.place.strip()),
-                ("contact", not draft.anonymous and not (draft.phone or "").strip()),
-            )
-            if absent
-        ]
-        if missing:
-            raise IncompleteDraft(missing)
-        if draft.request_type not in REQUEST_TYPES:
-            raise InvalidDraft("诉求类型应为" + "、".join(REQUEST_TYPES) + "之一。")
-        if draft.urgency not in URGENCIES:
-            raise InvalidDraft("紧急程度应为" + "、".join(URGENCIES) + "之一。")
-        if draft.category1 not in self._city.level1:
-            raise InvalidDraft("没有这个类别，请重新选择。")
-        known2 = draft.category2 if (draft.category1, draft.category2 or "") in self._city.categories else None
-        description = mask(draft.description.strip())[0]
-        title = mask(draft.title.strip())[0] or description.split("\n")[0]
-        return replace(
-            draft,
-            category2=known2,
-            title=title[:_TITLE_CHARS],
-            description=description,
-            place=mask(draft.place.strip())[0][:_PLACE_CHARS] if draft.place else None,
-            event_time=mask(draft.event_time.strip())[0][:_EVENT_TIME_CHARS] if draft.event_time else None,
-            phone=None if draft.anonymous else "".join((draft.phone or "").split()),
-            name=None if draft.anonymous else (draft.name or "").strip() or None,
-        )
+    def _locate(self, place: str | None, text: str) -> Place:
+        """Where it is: the place given; where that names no district, the district that the text names."""
+        found = self._city.resolve_place(place or "")
+        if found.district is None and (said := self._city.gazetteer.district_said(text)):
+            return Place(found.text, (self._city.name, said), said, 0.6)
+        return found
 
     def _body_hash(self, draft: TicketDraft) -> str:
         """A keyed digest of what the resident confirmed; channel and confidences may differ when asked again."""
@@ -370,9 +340,9 @@ class TicketService:
             deadline=self._route_again(ticket).deadline,
         )
 
-    def _route_again(self, ticket: Ticket) -> Any:
-        place = self._city.resolve_place(ticket.place or "")
-        return self._router.route(ticket.category1, ticket.category2, f"{ticket.title}\n{ticket.description}", place)
+    def _route_again(self, ticket: Ticket) -> Route:
+        text = f"{ticket.title}\n{ticket.description}"
+        return self._router.route(ticket.category1, ticket.category2, text, self._locate(ticket.place, text))
 
     async def _send(
         self, work: TicketTransaction, ticket: Ticket, operation: str, note: str | None, *, closed_there: bool

@@ -116,6 +116,14 @@ async def test_no_place_and_no_contact_make_no_dead_end(service: TicketService, 
     assert (await service.reveal_requester(view.number)).phone is None
 
 
+async def test_a_district_named_in_the_text_helps_a_place_that_names_none(service: TicketService) -> None:
+    said = draft(place="我家楼下", description="二七区这边烧烤店油烟太大，和金水区那次一样")
+    view = await service.submit(said, key="k1", actor="resident")
+    assert (view.grid_path, view.lead_unit, view.place) == (("郑州市", "二七区"), "二七区城市管理局", "我家楼下")
+    other = draft(place="惠济区江山路", description="我在二七区上班，家门口烧烤店油烟太大")
+    assert (await service.submit(other, key="k2", actor="resident")).grid_path == ("郑州市", "惠济区")
+
+
 async def test_below_the_threshold_it_is_sent_to_the_first_receiver_and_waits_for_a_person(
     service: TicketService, store: MemoryStore, city: City
 ) -> None:
