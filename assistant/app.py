@@ -42,6 +42,7 @@ from assistant.staff.services import StaffServices
 from assistant.staff.workbench import setup_staff
 from assistant.tickets.service import TicketService
 from assistant.understanding import CachingReader
+from assistant.web.routes import allow_embedding, origins
 from assistant.web.routes import build_router as build_web_router
 from channels.telegram import TelegramChannel
 from kb.answer import Answer
@@ -122,7 +123,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(build_engine_router(parts, parts.vault.derive("engine")))
     app.include_router(_desk_router(parts), prefix=DESK_PATH)
     app.include_router(_health_router(parts))
-    app.include_router(build_web_router())
+    embed_origins = origins(settings.embed_origins)
+    app.include_router(build_web_router(embed_origins=embed_origins))
+    allow_embedding(app, embed_origins)
     if parts.telegram is not None:
         app.include_router(parts.telegram.router())
     setup_staff(

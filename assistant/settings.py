@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     # Intake
     max_message_chars: int = 8000
     messages_per_minute: int = 60
+    embed_origins: str = ""  # sites that may embed the chat, separated by spaces: https://www.example.gov.cn
 
     # Dispatch
     dispatch_destination: str = "desk"

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
 
 from assistant.errors import ConfigError, NotFound
 
 STATIC = Path(__file__).resolve().parent / "static"
-_ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,22 @@ def origins(text: str) -> tuple[str, ...]:
     return found
 
 
+def allow_embedding(app: FastAPI, embed_origins: Sequence[str]) -> None:
+    """Let pages of these origins use the chat element, which then talks to the API from there; nobody else.
+
+    No cookie is ever part of that: a conversation is opened by its token alone.
+    """
+    if embed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(embed_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
+            expose_headers=["Retry-After"],
+            max_age=86400,
+        )
+
+
 def security_headers(embed_origins: Sequence[str] = ()) -> dict[str, str]:
     """Headers of every answer of this router. Pages of `embed_origins` may show the chat in a frame, nobody else."""
     ancestors = " ".join(("'self'", *embed_origins)) if embed_origins else "'none'"
@@ -85,10 +102,7 @@ def build_router(*, embed_origins: Sequence[str] = ()) -> APIRouter:
 
     def send(asset: Asset, request: Request) -> Response:
         # no-cache: kept by the browser, asked about each time; a new version of the page is seen at once.
-        own = {**headers, "ETag": asset.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding, Origin"}
-        origin = request.headers.get("origin")
-        if origin in embed_origins:
-            own["Access-Control-Allow-Origin"] = str(origin)
+        own = {**headers, "ETag": asset.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if asset.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=own)
         if "gzip" in request.headers.get("accept-encoding", ""):

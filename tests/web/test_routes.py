@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from assistant.errors import ConfigError
 from assistant.problems import install_problem_handlers
-from assistant.web.routes import STATIC, build_router, origins
+from assistant.web.routes import STATIC, allow_embedding, build_router, origins
 
 CITY = "https://www.example.gov.cn"
 
@@ -17,6 +17,12 @@ def client(**options: object) -> TestClient:
     app = FastAPI()
     install_problem_handlers(app)
     app.include_router(build_router(**options))  # type: ignore[arg-type]
+    allow_embedding(app, options.get("embed_origins", ()))  # type: ignore[arg-type]
+
+    @app.post("/api/v1/conversations")
+    async def open_conversation() -> dict[str, str]:
+        return {}
+
     return TestClient(app)
 
 
@@ -44,14 +50,24 @@ def test_configured_sites_may_embed() -> None:
     assert policy(headers)["frame-ancestors"] == f"'self' {CITY}"
     assert "x-frame-options" not in headers
     assert headers["access-control-allow-origin"] == CITY
+    asked = {"Origin": CITY, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    assert http.options("/api/v1/conversations", headers=asked).status_code == 200
+    assert http.options("/api/v1/conversations", headers=asked | {"Origin": "https://evil.example"}).status_code == 400
     other = http.get("/static/minsheng-chat.js", headers={"Origin": "https://evil.example"}).headers
     assert "access-control-allow-origin" not in other
 
 
 def test_origins_are_checked() -> None:
-    assert origins(f"{CITY}/, https://*.example.org:8443") == (CITY, "https://*.example.org:8443")
+    assert origins(f"{CITY}/, http://intranet.example:8443") == (CITY, "http://intranet.example:8443")
     assert origins("") == ()
-    for wrong in ("*", "example.org", "https://a.org/path", "https://a.org;script-src *", "javascript:x"):
+    for wrong in (
+        "*",
+        "https://*.example.org",
+        "example.org",
+        "https://a.org/path",
+        "https://a.org;script-src *",
+        "javascript:x",
+    ):
         with pytest.raises(ConfigError):
             origins(wrong)
 
