@@ -44,5 +44,5 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # These log addresses (with tokens in them) or one line a request.
-    for noisy in ("httpx", "httpcore", "uvicorn.access", "telegram", "apscheduler"):
+    for noisy in ("httpx", "httpcore", "uvicorn.access", "telegram", "apscheduler", "aiosqlite"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
