@@ -25,6 +25,7 @@ def install() -> None:
     check_action_answers_with_a_compiled_schema()
     remember_event_types()
     copy_for_debug_logs_only_in_debug()
+    keep_one_quick_sqlite_connection()
     fail_the_turn_when_an_action_fails()
     shorten_action_timeout()
     fail_the_turn_when_the_reader_fails()
@@ -90,6 +91,35 @@ def copy_for_debug_logs_only_in_debug() -> None:
     processor.copy = CopyInDebug
 
 
+def keep_one_quick_sqlite_connection() -> None:
+    """Rasa opens the tracker's SQLite file twice a turn and waits for the disk in its event loop, 10 ms and more.
+
+    Write-ahead log and `synchronous=NORMAL`: after a power failure the last turns of a conversation may be missing from
+    the tracker (the application's own database has them), the file stays sound. One connection is enough, because Rasa
+    uses its store from one thread only.
+    """
+    import rasa.core.tracker_store as tracker_store
+    import sqlalchemy
+    from sqlalchemy.pool import SingletonThreadPool
+
+    engine_options = tracker_store.create_engine_kwargs
+
+    def create_engine_kwargs(url: Any) -> dict[str, Any]:
+        options: dict[str, Any] = engine_options(url)
+        parsed = sqlalchemy.engine.make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            options["poolclass"] = SingletonThreadPool
+        return options
+
+    def set_up(connection: Any, _record: Any) -> None:
+        if type(connection).__module__ == "sqlite3":
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+    tracker_store.create_engine_kwargs = create_engine_kwargs
+    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", set_up)
+
+
 # --- A turn succeeds or fails as a whole -----------------------------------------------------------------------------
 
 
@@ -137,7 +167,7 @@ def fail_the_turn_when_an_action_fails() -> None:
         try:
             return await run_action(self, _FailingAloud(action), tracker, output_channel, nlg, prediction)
         except _ActionFailed as failed:
-            raise failed.error  # with its own cause
+            raise failed.error from failed.error.__cause__
 
     async def run_slot_action(
         self: Any, custom_action: str, output_channel: Any, nlg: Any, tracker: Any, domain: Any

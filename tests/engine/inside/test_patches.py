@@ -108,6 +108,22 @@ class Copies(unittest.TestCase):
         self.assertEqual(set(re.findall(r"(?<![.\w])copy\.(\w+)", source)), {"deepcopy"})
 
 
+class Sqlite(unittest.TestCase):
+    def test_the_tracker_store_keeps_one_connection_that_does_not_wait_for_the_disk(self) -> None:
+        from rasa.core.tracker_store import SQLTrackerStore
+
+        with tempfile.TemporaryDirectory() as folder:
+            store = SQLTrackerStore(host=f"sqlite:///{folder}/tracker.db")
+            seen = set()
+            for _ in range(3):
+                with store.session_scope() as session:
+                    seen.add(id(session.connection().connection.connection))
+                    mode = session.execute("PRAGMA journal_mode").scalar()
+                    synchronous = session.execute("PRAGMA synchronous").scalar()
+            store.engine.dispose()
+        self.assertEqual((mode, synchronous, len(seen)), ("wal", 1, 1))
+
+
 class Failures(unittest.TestCase):
     def test_the_sql_store_lets_a_value_error_pass_instead_of_ending_the_process(self) -> None:
         from rasa.core.tracker_store import SQLTrackerStore
