@@ -84,7 +84,11 @@ def test_an_editor_uploads_looks_and_publishes(open_as: Open, workbench: Workben
     page.locator("input[type=file]").set_input_files(bad)
     expect(page.get_by_text("内容不是 PDF 文件")).to_be_visible()
     picture(page, "knowledge-refused")
-    page.reload()
+    page.get_by_label("标题").fill("坏文件")
+    page.get_by_label("发文单位").fill("市公安局")
+    page.get_by_role("button", name="保存草稿").click()
+    expect(page.get_by_text("请先选择一个文件")).to_be_visible()
+    page.get_by_label("标题").fill("")
 
     file = tmp_path / "dog.md"
     file.write_text(DOCUMENT, encoding="utf-8")

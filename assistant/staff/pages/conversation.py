@@ -66,7 +66,9 @@ class ConversationView:
                 with card("本会话的工单"):
                     self._tickets = box("stack")
         with self._editor_box:
-            self._editor = ui.textarea(label="回复内容").props('outlined autogrow maxlength=2000 input-class="reply"')
+            self._editor = ui.textarea(label="回复内容").props(
+                'outlined stack-label autogrow maxlength=2000 input-class="reply"'
+            )
             self._editor.classes("reply-box")
             with box("editor-actions"):
                 Text("p", "发送前请核对。电话、身份证号发出时会自动遮盖。", "muted")

@@ -10,7 +10,7 @@ from fastapi import Request
 from nicegui import ui
 from nicegui.events import UploadEventArguments
 
-from assistant.errors import BadInput
+from assistant.errors import BadInput, MinshengError
 from assistant.staff.labels import DOCUMENT_STATUS, local_time, validity
 from assistant.staff.login import MAX_UPLOAD_BYTES
 from assistant.staff.pages.parts import Text, box, button, card, empty, facts, frame, link, tag
@@ -49,7 +49,6 @@ class UploadForm:
             self._upload = ui.upload(
                 label="点右侧加号选择文件，或拖到这里",
                 auto_upload=True,
-                max_files=1,
                 max_file_size=MAX_UPLOAD_BYTES,
                 on_upload=self.visit.step(self._received),
                 on_rejected=lambda: ui.notify("文件类型不支持，或文件太大。", type="warning", position="top"),
@@ -69,18 +68,17 @@ class UploadForm:
             link("取消", staff_href("knowledge"), "btn btn-plain")
 
     async def _received(self, event: UploadEventArguments) -> None:
+        name = event.file.name
         self._text = ""
-        self._status.clear()
-        data = await event.file.read()
-        if len(data) > MAX_UPLOAD_BYTES:
-            raise BadInput(f"文件不能超过 {MAX_UPLOAD_BYTES // 1024 // 1024} MB。")
-        if not event.file.name.lower().endswith(_KINDS):
-            raise BadInput("只能上传 md、txt、docx、pdf、html 文件。")
-        [read], _ = await asyncio.to_thread(read_file, event.file.name, data)
+        # Ready for another file; what became of this one stands below.
+        self._upload.reset()
+        try:
+            read = await _read(name, await event.file.read())
+        except MinshengError as error:
+            self._tell("无法使用", "bad", error.detail)
+            return
         self._text = read.text
-        with self._status, box("line"):
-            tag("已读取", "good")
-            Text("span", f"{event.file.name}，正文 {len(read.text)} 字")
+        self._tell("已读取", "good", f"{name}，正文 {len(read.text)} 字")
         for field, value in (
             (self._title, read.title),
             (self._issuer, read.issuer),
@@ -91,6 +89,12 @@ class UploadForm:
         ):
             if value and not field.value:
                 field.value = str(value)
+
+    def _tell(self, state: str, tone: str, words: str) -> None:
+        self._status.clear()
+        with self._status, box("line"):
+            tag(state, tone)
+            Text("span", words)
 
     async def save(self) -> None:
         if not self._text:
@@ -115,6 +119,16 @@ class UploadForm:
         )
         await self.visit.audit("kb.add_draft", draft.document.id)
         ui.navigate.to(f"/knowledge/{quote(draft.document.id)}")
+
+
+async def _read(name: str, data: bytes) -> NewDocument:
+    """The document in a file. Raises MinshengError (Chinese) for one that cannot be read."""
+    if not name.lower().endswith(_KINDS):
+        raise BadInput("只能上传 md、txt、docx、pdf、html 文件。")
+    if len(data) > MAX_UPLOAD_BYTES:
+        raise BadInput(f"文件不能超过 {MAX_UPLOAD_BYTES // 1024 // 1024} MB。")
+    [document], _ = await asyncio.to_thread(read_file, name, data)
+    return document
 
 
 async def document_page(request: Request, document_id: str) -> None:

@@ -90,6 +90,7 @@ def facts(rows: list[tuple[str, str]]) -> None:
 def frame(visit: Visit, active: str, title: str, *, wide: bool = False) -> Iterator[None]:
     """The page around its content: bar with navigation by role, heading, main landmark."""
     ui.add_head_html(f'<link rel="stylesheet" href="{PREFIX}/assets/staff.css">')
+    ui.colors(primary="#1a4f8b", positive="#1d6b3c", warning="#f2c037", negative="#a8201a")
     ui.page_title(f"{title} · 民声工作台")
     link("跳到正文", "#main", "skip")
     with box("bar", "header"), box("bar-inner"):

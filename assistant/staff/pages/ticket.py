@@ -73,7 +73,7 @@ class TicketPage:
                         self._offer_reveal()
         with ui.dialog() as self._resolve_dialog, box("dialog"):
             Text("h2", "办结并答复居民")
-            self._reply = ui.textarea("公开答复（居民会看到）").props("outlined autogrow maxlength=4000")
+            self._reply = ui.textarea("公开答复（居民会看到）").props("outlined stack-label autogrow maxlength=4000")
             with box("form-actions"):
                 button("确认办结", self.visit.step(self.resolve), "primary")
                 ui.button("取消", on_click=self._resolve_dialog.close, color=None).props("flat no-caps").classes("btn")
@@ -81,14 +81,14 @@ class TicketPage:
             Text("h2", "派给承办单位")
             units = sorted(self.visit.services.city.units)
             self._unit = ui.select(units, label="承办单位", with_input=True).props("outlined")
-            self._ground = ui.textarea("理由（内部）").props("outlined autogrow maxlength=1000")
+            self._ground = ui.textarea("理由（内部）").props("outlined stack-label autogrow maxlength=1000")
             with box("form-actions"):
                 button("确认派单", self.visit.step(self.assign), "primary")
                 ui.button("取消", on_click=self._assign_dialog.close, color=None).props("flat no-caps").classes("btn")
         with ui.dialog() as self._return_dialog, box("dialog"):
             Text("h2", "退单")
             self._reason = ui.select(list(REASON_CODES), label="退单原因").props("outlined")
-            self._note = ui.textarea("说明（内部）").props("outlined autogrow maxlength=1000")
+            self._note = ui.textarea("说明（内部）").props("outlined stack-label autogrow maxlength=1000")
             with box("form-actions"):
                 button("确认退单", self.visit.step(self.give_back), "danger")
                 ui.button("取消", on_click=self._return_dialog.close, color=None).props("flat no-caps").classes("btn")
