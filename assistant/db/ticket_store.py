@@ -122,6 +122,7 @@ class _Transaction:
         ticket.version += 1
 
     async def add_event(self, number: str, entry: HistoryEntry) -> None:
+        # Written at the next flush, in the order added, which is the order of their ids.
         self._session.add(
             TicketEvent(
                 number=number,
@@ -136,8 +137,6 @@ class _Transaction:
                 public_reply=entry.public_reply,
             )
         )
-        # One by one, so that ids follow the order of the steps.
-        await self._session.flush()
 
     async def add_outgoing(self, number: str, row: Outgoing) -> None:
         self._session.add(

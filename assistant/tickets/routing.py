@@ -41,8 +41,17 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
+class _Prepared:
+    """A rule with what never changes. `words`: with their log-likelihoods."""
+
     rule: Rule
+    is_component: bool
+    words: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    prepared: _Prepared
     weight: float
     unit: str
     matter: str
@@ -55,6 +64,7 @@ class Router:
         self._city = city
         self._threshold = city.matrix.threshold
         self._rarity = _rarity(city.matrix.rules)
+        self._rules = [self._prepared(rule) for rule in city.matrix.rules]
 
     def route(
         self,
@@ -67,7 +77,7 @@ class Router:
         """`text`: title and description. `category1` must be one of the city's; `category2` may be unknown."""
         given = confidences or {}
         likely = self._categories(category1, category2, given)
-        scored = [self._score(rule, likely, text, place) for rule in self._city.matrix.rules]
+        scored = [self._score(prepared, likely, text, place) for prepared in self._rules]
         total = sum(item.weight for item in scored)
         shares: dict[str, float] = defaultdict(float)
         leading: dict[str, _Scored] = {}
@@ -79,8 +89,10 @@ class Router:
         best, confidence = leading[ranked[0]], min(0.99, shares[ranked[0]])
         model = given.get("model")
         review = confidence < self._threshold
-        category = self._category_of(best.rule, category1, category2)
-        lead, reason = self._lead(best.rule, best.matter, place)
+        rule = best.prepared.rule
+        category = self._category_of(rule, category1, category2)
+        lead = best.unit
+        reason = self._reason(best.prepared, best.matter, lead, place)
         if review:
             reason = (
                 f"系统判断可能由{lead}承办（{best.matter}），但把握不足，按首接负责交{self._city.matrix.first_receiver}，"
@@ -99,9 +111,9 @@ class Router:
         chosen = self._city.matrix.first_receiver if review else lead
         return Route(
             lead_unit=chosen,
-            assisting_units=() if review else self._assisting(best.rule, lead, place),
+            assisting_units=() if review else self._assisting(rule, lead, place),
             routing=routing,
-            deadline=best.rule.deadline or category.deadline,
+            deadline=rule.deadline or category.deadline,
             service_code=category.service_code,
         )
 
@@ -126,30 +138,26 @@ class Router:
             likely[f"{level1}/{level2}"] = share
         return likely
 
-    def _score(self, rule: Rule, likely: Mapping[str, float], text: str, place: Place) -> _Scored:
-        prior = max(
-            likely[category] * (1.0 if index == 0 else _SECOND_HOME) for index, category in enumerate(rule.category)
-        )
+    def _prepared(self, rule: Rule) -> _Prepared:
+        category = self._city.category(*rule.category[0].split("/"))
+        assert category is not None  # the loader checks every rule's categories
+        words, factor = rule.words, 1.0
         if rule.matter is None:
-            entry = self._city.category(*rule.category[0].split("/"))
             # A keyword that names a matter speaks for the matter's rule, not for the rest of the category.
-            keywords = tuple(w for w in (entry.keywords if entry else ()) if w not in self._rarity)
-            evidence = _KEYWORD_FACTOR * self._evidence(keywords, text)
-        else:
-            evidence = self._evidence(rule.words, text) or _UNNAMED
-        weight = prior * math.exp(min(evidence, _MOST_EVIDENCE))
-        return _Scored(rule, weight, self._lead(rule, "", place)[0], rule.matter or rule.category[0])
+            words, factor = tuple(w for w in category.keywords if w not in self._rarity), _KEYWORD_FACTOR
+        strengths = ((word, factor * _WORD.get(len(word), _LONG_WORD) * self._rarity.get(word, 1.0)) for word in words)
+        return _Prepared(rule, (rule.kind or category.kind) == "component", tuple(strengths))
 
-    def _evidence(self, words: tuple[str, ...], text: str) -> float:
-        found = {word for word in words if word in text}
-        total = 0.0
-        for word in found:
-            # 电梯 inside 电梯故障 is the same evidence.
-            if any(word != other and word in other for other in found):
-                continue
-            strength = _WORD.get(len(word), _LONG_WORD) * self._rarity.get(word, 1.0)
-            total += strength * (1.0 if text.find(word) < _HEAD_CHARS else _TAIL_FACTOR)
-        return total
+    def _score(self, prepared: _Prepared, likely: Mapping[str, float], text: str, place: Place) -> _Scored:
+        rule = prepared.rule
+        prior = likely[rule.category[0]]
+        for other in rule.category[1:]:
+            prior = max(prior, likely[other] * _SECOND_HOME)
+        evidence = _evidence(prepared.words, text)
+        if rule.matter is not None and not evidence:
+            evidence = _UNNAMED
+        weight = prior * math.exp(min(evidence, _MOST_EVIDENCE))
+        return _Scored(prepared, weight, self._unit(prepared, place), rule.matter or rule.category[0])
 
     # --- the matrix ------------------------------------------------------------------------------------------------
 
@@ -161,35 +169,49 @@ class Router:
         assert found is not None  # the loader checks every rule's categories
         return found
 
-    def _kind(self, rule: Rule) -> str:
-        category = self._city.category(*rule.category[0].split("/"))
-        return rule.kind or (category.kind if category else "event")
-
     def _local_unit(self, rule: Rule, place: Place) -> str | None:
         district = self._city.district(place.district) if place.district else None
         if district is None or not rule.local:
             return None
         return district.short + rule.department if rule.department else district.backstop
 
-    def _lead(self, rule: Rule, matter: str, place: Place) -> tuple[str, str]:
-        """The lead unit and the reason in words."""
-        local, owner, basis = self._local_unit(rule, place), rule.owner, f"依据{rule.basis}。"
-        if self._kind(rule) == "component" and owner:
-            return owner, f"{matter}属部件类，先属主后属地：属主是{owner}。{basis}"
-        if not rule.local and owner:
-            return owner, f"{matter}由市级直接办理：{owner}。{basis}"
-        if local:
-            what = "事件类，先属地后属主" if owner else "属主不明，属地兜底"
-            return local, f"{matter}属{what}：属地是{local}。{basis}"
-        if owner:
-            return owner, f"{matter}属事件类，地点未定位到区，交属主{owner}。{basis}"
-        first = self._city.matrix.first_receiver
-        return first, f"{matter}没有明确的属主和属地，按首接负责由{first}牵头。{basis}"
+    def _unit(self, prepared: _Prepared, place: Place) -> str:
+        """The lead unit: a component's owner; else the place, then the owner, then the first receiver."""
+        rule = prepared.rule
+        if rule.owner and (prepared.is_component or not rule.local):
+            return rule.owner
+        return self._local_unit(rule, place) or rule.owner or self._city.matrix.first_receiver
+
+    def _reason(self, prepared: _Prepared, matter: str, unit: str, place: Place) -> str:
+        """Why `unit` leads, in words."""
+        rule = prepared.rule
+        if rule.owner and prepared.is_component:
+            why = f"属部件类，先属主后属地：属主是{unit}"
+        elif rule.owner and not rule.local:
+            why = f"由市级直接办理：{unit}"
+        elif self._local_unit(rule, place):
+            why = f"属{'事件类，先属地后属主' if rule.owner else '属主不明，属地兜底'}：属地是{unit}"
+        elif rule.owner:
+            why = f"属事件类，地点未定位到区，交属主{unit}"
+        else:
+            why = f"没有明确的属主和属地，按首接负责由{unit}牵头"
+        return f"{matter}{why}。依据{rule.basis}。"
 
     def _assisting(self, rule: Rule, lead: str, place: Place) -> tuple[str, ...]:
         local = self._local_unit(rule, place)
         units = (*((local,) if local else ()), *rule.assist)
         return tuple(dict.fromkeys(unit for unit in units if unit != lead))
+
+
+def _evidence(words: tuple[tuple[str, float], ...], text: str) -> float:
+    found = [(word, strength) for word, strength in words if word in text]
+    total = 0.0
+    for word, strength in found:
+        # 电梯 inside 电梯故障 is the same evidence.
+        if any(word != other and word in other for other, _ in found):
+            continue
+        total += strength * (1.0 if text.find(word) < _HEAD_CHARS else _TAIL_FACTOR)
+    return total
 
 
 def _rarity(rules: tuple[Rule, ...]) -> dict[str, float]:

@@ -81,13 +81,17 @@ class TicketService:
         """
         draft = checked(draft, self._city)
         body = self._body_hash(draft)
+        # Before the transaction, which holds locks.
+        text = f"{draft.title}\n{draft.description}"
+        place = self._locate(draft.place, text)
+        route = self._router.route(draft.category1, draft.category2, text, place, draft.confidences)
         for _ in range(_ATTEMPTS):
             try:
                 async with self._store.begin() as work:
                     known = await work.ticket_of_key(key)
                     if known is not None:
                         return await self._same_request(work, known, body)
-                    return await self._create(work, draft, key, body, actor)
+                    return await self._create(work, draft, place, route, key, body, actor)
             except KeyTaken:
                 continue
         raise TicketConflict
@@ -97,11 +101,17 @@ class TicketService:
             raise KeyReused
         return TicketView.of(known, await work.history(known.number))
 
-    async def _create(self, work: TicketTransaction, draft: TicketDraft, key: str, body: str, actor: str) -> TicketView:
+    async def _create(
+        self,
+        work: TicketTransaction,
+        draft: TicketDraft,
+        place: Place,
+        route: Route,
+        key: str,
+        body: str,
+        actor: str,
+    ) -> TicketView:
         moment = self._clock()
-        text = f"{draft.title}\n{draft.description}"
-        place = self._locate(draft.place, text)
-        route = self._router.route(draft.category1, draft.category2, text, place, draft.confidences)
         district = self._city.district(place.district) if place.district else None
         day = moment.astimezone(self._city.zone).date()
         code = district.code if district else UNKNOWN_DISTRICT
