@@ -214,6 +214,32 @@ def test_a_conversation_that_the_server_forgot_begins_anew(page: Page, house: Ho
     expect(page.locator(".message .text")).to_have_text(["第二句", "答：第二句"])
 
 
+def test_a_server_that_refuses_every_conversation_is_not_asked_for_ever(page: Page, house: House) -> None:
+    open_page(page, house)
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=403, content_type="application/problem+json", body='{"detail":"不允许。"}')
+
+    page.route("**/messages", refuse)
+    page.route("**/events*", lambda route: route.abort())
+    say(page, "路灯坏了")
+    expect(page.get_by_text("没有发出：不允许。")).to_be_visible()
+    assert len(asked) == 2
+    expect(page.locator(".resident .text")).to_have_text("路灯坏了")
+
+
+def test_starting_afresh_while_an_answer_is_awaited(page: Page, house: House) -> None:
+    open_page(page, house)
+    page.route("**/messages", lambda route: (page.wait_for_timeout(800), route.continue_()))
+    say(page, "第一句")
+    page.get_by_role("button", name="重新开始").click()
+    page.get_by_role("button", name="清空", exact=True).click()
+    say(page, "第二句")
+    expect(page.locator(".message .text")).to_have_text(["第二句", "答：第二句"])
+
+
 # --- pushes ---------------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ export function messageItem(message, choose) {
   const sender = SENDERS[message.sender] ? message.sender : "system";
   const item = element("li", { class: `message ${sender}`, "data-id": message.id, "data-day": day(message.created_at) });
   item.append(byline(SENDERS[sender], message.created_at));
+  if (sender !== "resident" && "speechSynthesis" in window) item.firstChild.append(speaker(message.text));
   if (message.text) item.append(element("p", { class: "text" }, ...withCalls(message.text, sender)));
   if (message.ticket?.number) item.append(ticketCard(message.ticket));
   if (message.citations?.length) {
@@ -41,6 +42,18 @@ export function messageItem(message, choose) {
 export function byline(name, createdAt) {
   const time = createdAt ? element("time", { datetime: createdAt }, CLOCK.format(new Date(createdAt))) : null;
   return element("div", { class: "byline" }, element("span", {}, name), time);
+}
+
+/** Reads a message aloud; shown in elder mode. A second press stops. */
+function speaker(text) {
+  const speak = () => {
+    if (speechSynthesis.speaking) return speechSynthesis.cancel();
+    const words = new SpeechSynthesisUtterance(text);
+    words.lang = "zh-CN";
+    words.rate = 0.9;
+    speechSynthesis.speak(words);
+  };
+  return element("button", { type: "button", class: "speak", onclick: speak }, "朗读");
 }
 
 function withCalls(text, sender) {

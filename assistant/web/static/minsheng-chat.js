@@ -305,11 +305,13 @@ class MinshengChat extends HTMLElement {
     const slow = setTimeout(() => { typing.lastChild.textContent = "还在处理，请稍等"; }, SLOW_MS);
     typing.lastChild.textContent = "正在答复";
     this.#change(() => { typing.hidden = this.#ui.person.disabled; }, this.#atEnd());
+    let conversation;
+    const abandoned = () => conversation && this.#store.state.conversation?.id !== conversation.id; // started afresh
     try {
-      const conversation = await this.#conversation();
+      conversation = await this.#conversation();
       this.#mark(echo, "sending");
       const answer = await this.#connection.send(conversation, echo.text, echo.key);
-      if (this.#store.state.conversation?.id !== conversation.id) return false; // started afresh meanwhile
+      if (abandoned()) return true;
       this.#unpend(echo);
       echo.state = "sent";
       this.#retries = 0;
@@ -320,7 +322,7 @@ class MinshengChat extends HTMLElement {
       if (this.#echoes.includes(echo)) this.#change(() => this.#dropEcho(echo));
       return true;
     } catch (error) {
-      return this.#failed(error, echo);
+      return abandoned() || this.#failed(error, echo);
     } finally {
       clearTimeout(slow);
     }
@@ -329,8 +331,11 @@ class MinshengChat extends HTMLElement {
   /** The words stay whatever happens: on the list to be sent again, or marked, to be changed. */
   #failed(error, echo) {
     if (!(error instanceof ApiError)) throw error;
-    if (error.lost) {
-      if (echo) this.#mark(echo, "waiting");
+    if (error.lost && !echo?.moved) {
+      if (echo) {
+        echo.moved = true; // once: a server that refuses every conversation is not asked for ever
+        this.#mark(echo, "waiting");
+      }
       return this.#forget();
     }
     if (error.passing) {
