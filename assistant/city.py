@@ -29,7 +29,7 @@ TEXT_VALUES: dict[str, frozenset[str]] = {
     **dict.fromkeys(
         (
             "danger_gas", "danger_fire", "danger_electric", "danger_lift", "danger_collapse", "danger_violence",
-            "danger_poisoning", "danger_self_harm", "danger_other", "danger_followup", "place_missing",
+            "danger_poisoning", "danger_self_harm", "danger_other", "danger_followup",
         ),
         frozenset[str](),
     ),
@@ -47,9 +47,6 @@ TEXT_VALUES: dict[str, frozenset[str]] = {
     "ticket_withdrawn": frozenset({"number"}),
     "ticket_closed": frozenset({"number"}),
     "ticket_reopened": frozenset({"number", "unit", "due"}),
-    "ticket_progress": frozenset({"number", "state", "unit", "due"}),
-    "ticket_not_found": frozenset({"number"}),
-    "ticket_state_refused": frozenset({"number", "state", "operation"}),
     "greeting": frozenset({"city", "hotline"}),
 }  # fmt: skip
 

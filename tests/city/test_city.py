@@ -146,9 +146,9 @@ def test_a_category_without_a_rule_is_named(pack: Path) -> None:
 
 def test_a_missing_text_and_a_missing_file_are_named(pack: Path) -> None:
     path = pack / "texts.yml"
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("place_missing")]
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("ticket_closed")]
     path.write_text("\n".join(lines), encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"texts\.yml:\d+: text 'place_missing' is missing: add it"):
+    with pytest.raises(ConfigError, match=r"texts\.yml:\d+: text 'ticket_closed' is missing: add it"):
         City.load(pack)
     path.unlink()
     with pytest.raises(ConfigError, match=r"texts\.yml:1: the file is missing"):
