@@ -1,4 +1,4 @@
-"""What a button says is what a resident would type, and is understood exactly: a tap is never a matter of probability."""
+"""What a button says is what a resident would type, and it is understood exactly: a tap is no matter of probability."""
 
 BUTTONS = {
     "确认提交": "affirm",

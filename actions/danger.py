@@ -1,6 +1,7 @@
 """Acute danger: whom to call now, a ticket at once, and only then the place, if it was not said."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -9,15 +10,18 @@ from actions.protocol import Catalogue, Reply, Turn
 from actions.reading import UNKNOWN_PLACE
 from actions.services import ActionServices
 from actions.wording import say_created
-from assistant.tickets.model import TicketDraft
+from assistant.tickets.model import TicketDraft, TicketView
 
 log = structlog.get_logger()
 ACTIONS = Catalogue()
 
+_SAME_DANGER = timedelta(minutes=30)
+_CLOSED = ("已结案", "已撤单", "待回访")
+
 # The first that fits decides; a gas bottle on fire is a fire, and gas poisoning is told as gas.
 _KINDS = (
     ("self_harm", r"自杀|轻生|不想活|活不下去|活着没|想死|寻短见|跳楼|割腕|自残|结束.{0,4}生命|自我了断"),
-    ("fire", r"着火|起火|火灾|失火|着了火|燃烧|冒.{0,2}烟|爆炸|火势|烧起来|救火"),
+    ("fire", r"着火|起火|火灾|失火|着了火|燃烧|越烧|冒.{0,2}烟|爆炸|火势|烧起来|救火"),
     ("gas", r"煤气|燃气|天然气|液化气|瓦斯|一氧化碳|臭鸡蛋味"),
     ("poisoning", r"中毒|农药|误食|误服|喝了.{0,6}(?:药|毒)|上吐下泻"),
     ("lift", r"电梯|轿厢"),
@@ -39,13 +43,12 @@ async def report(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Safety first, then the ticket, without a question. A second message about it goes into the same ticket."""
     reply.say(services.city.text(f"danger_{kind_of(turn.text)}"), "转人工")
     place = reading.place_in(turn.heard)
-    number = turn.slots.get("danger_ticket") if turn.form == "danger_form" else None
     try:
-        if number:
-            await services.tickets.add_supplement(str(number), turn.text, key=turn.key, actor="resident")
-            if place:
-                reply.put(danger_place=place)
-            reply.say(f"您说的情况已经加到特急工单{number}里。")
+        if known := await _known(turn, services):
+            await services.tickets.add_supplement(known.number, turn.text, key=turn.key, actor="resident")
+            place = place or turn.slots.get("danger_place") or (known.place if known.grid_path else None)
+            reply.put(danger_ticket=known.number, danger_place=place)
+            reply.say(f"您说的情况已经加到特急工单{known.number}里。")
             return
         ticket = await services.tickets.submit(await _draft(turn, services, place), key=turn.key, actor="resident")
     except Exception as error:
@@ -56,6 +59,22 @@ async def report(turn: Turn, services: ActionServices, reply: Reply) -> None:
         return
     reply.put(danger_ticket=ticket.number, danger_place=place, last_ticket=ticket.number)
     reply.say(say_created(services.city, ticket), custom={"ticket": ticket.public()})
+
+
+async def _known(turn: Turn, services: ActionServices) -> TicketView | None:
+    """The ticket of the same danger, reported in this conversation a moment ago.
+
+    A ticket with the very same words is none: it was made by this message, and its answer was lost.
+    """
+    earliest, kind = datetime.now(UTC) - _SAME_DANGER, kind_of(turn.text)
+    for ticket in await services.tickets.find(conversation_id=turn.conversation_id, limit=5):
+        if turn.form == "danger_form" and ticket.number == turn.slots.get("danger_ticket"):
+            return ticket
+        recent = ticket.urgency == "特急" and ticket.created_at >= earliest and ticket.state not in _CLOSED
+        same = kind in ("other", kind_of(ticket.description))
+        if recent and same and ticket.description != turn.text:
+            return ticket
+    return None
 
 
 async def _draft(turn: Turn, services: ActionServices, place: str | None) -> TicketDraft:

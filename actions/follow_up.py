@@ -19,19 +19,24 @@ _MAX_WRONG_LOOKUPS = 5
 _SHOWN = 5
 
 
-async def ticket_meant(turn: Turn, services: ActionServices, reply: Reply) -> TicketView | None:
+async def ticket_meant(
+    turn: Turn, services: ActionServices, reply: Reply, *, in_state: str | None = None
+) -> TicketView | None:
     """The ticket a message is about; says so and returns None when there is none the resident may see.
 
-    A number in the message comes first, then the latest ticket of this conversation. A ticket of another conversation
-    is shown only with the last four digits of its phone.
+    A number in the message comes first, then one of this conversation: in the state `in_state`, else the one talked
+    about last, else the newest. A ticket of another conversation is shown only with the last four digits of its phone.
     """
     number = turn.heard.first("ticket_number")
     if number:
         return await _by_number(turn, services, reply, number.strip().upper())
     own = await services.tickets.find(conversation_id=turn.conversation_id, limit=_SHOWN)
     last = turn.slots.get("last_ticket")
-    ticket = next((ticket for ticket in own if ticket.number == last), None) or next(iter(own), None)
-    if ticket is None:
+    own.sort(key=lambda ticket: (ticket.state != in_state, ticket.number != last))
+    ticket = next(iter(own), None)
+    if ticket is None and turn.form == "ticket_form":
+        reply.say("这件事还没有提交，提交以后就能查进度、催办了。")
+    elif ticket is None:
         reply.say(
             "这个对话里还没有登记过工单。要查以前的，请把工单号和登记时手机号的后四位一起发给我；想反映新问题，直接说就行。",
             "我要反映问题",
@@ -149,7 +154,7 @@ async def helpful(turn: Turn, services: ActionServices, reply: Reply) -> None:
 @ACTIONS.action("action_ticket_dissatisfied")
 async def dissatisfied(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Tell the unit, or have it handled again, and offer a person: this is not for a machine to weigh."""
-    ticket = await ticket_meant(turn, services, reply)
+    ticket = await ticket_meant(turn, services, reply, in_state="待回访")
     if ticket is None:
         return
     city = services.city

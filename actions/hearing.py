@@ -8,9 +8,12 @@ import re
 from typing import Any
 
 from actions.buttons import BUTTONS
+from nlu.labels import FALLBACK
 from nlu.runtime import Understanding
 
 LETTER_CHARS = 120
+# What is not understood but this long still tells of something.
+UNCLEAR_CHARS = 40
 # What a long message may be besides a request.
 _LETTER_INTENTS = {
     "file_request",
@@ -30,7 +33,7 @@ def intent_of(understanding: Understanding) -> tuple[str, float]:
     if text in BUTTONS:
         return BUTTONS[text], 1.0
     name = understanding.intent.name
-    if len(text) >= LETTER_CHARS and name not in _LETTER_INTENTS:
+    if len(text) >= (UNCLEAR_CHARS if name == FALLBACK else LETTER_CHARS) and name not in _LETTER_INTENTS:
         return "file_request", understanding.intent.confidence
     return name, understanding.intent.confidence
 

@@ -32,6 +32,15 @@ async def greet(turn: Turn, services: ActionServices, reply: Reply) -> None:
     reply.say(city.text("greeting", city=city.name, hotline=city.hotline), *_ALWAYS_SUGGESTED, "转人工")
 
 
+@ACTIONS.action("action_goodbye")
+async def goodbye(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Goodbye; a draft that would be lost is named, and the form asks its question again."""
+    if turn.form == ticket_form.FORM:
+        reply.say("您要走了吗？这件事还没有提交。")
+    else:
+        reply.say("再见，祝您顺心。有事随时找我。")
+
+
 @ACTIONS.action("action_affirm")
 async def affirm(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """A "yes" outside a form: to a withdrawal, to a draft that could not be submitted, or to nothing."""

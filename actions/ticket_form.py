@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from actions import reading
+from actions.danger import kind_of
 from actions.protocol import Catalogue, Heard, Reply, Turn
 from actions.reading import ANONYMOUS, NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
@@ -37,7 +38,7 @@ CONTINUE = "继续登记"
 FROM_EARLIER = "登记工单"  # the button under an answer that did not help
 
 # What always leaves the form, whatever it asked for.
-_ALWAYS_LEAVES = {"cancel", "request_human", "report_danger"}
+_ALWAYS_LEAVES = {"cancel", "ticket_withdraw", "request_human", "report_danger"}
 # What belongs to the form; everything else is a matter of its own, answered by a rule before the form goes on.
 _BELONGS = {
     "affirm",
@@ -56,6 +57,8 @@ _WEAK = {"nlu_fallback", "chitchat", "out_of_scope", "greet", "bot_identity", "r
 _MAY_BECOME_A_TICKET = {"ask_policy", "nlu_fallback", "out_of_scope"}
 _DESCRIBES = {"file_request", "inform_detail", "ticket_add"}
 _TELLS_MORE_CHARS = 16
+_PLACE_ALONE_CHARS = 30
+_SURE = 0.7
 
 _ABOUT_ANONYMITY = (
     "好的，那就匿名登记，工单里不会出现您的姓名和电话。"
@@ -71,7 +74,7 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
     The question is asked here and not by Rasa, which saves a call in every turn.
     """
     if turn.is_new_message:
-        _take(turn, reply)
+        _take(turn, services, reply)
         if not reply.events:
             return
     elif turn.form_stays_silent:
@@ -84,8 +87,9 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
         reply.utter(f"utter_{missing}_wanted")
 
 
-def _take(turn: Turn, reply: Reply) -> None:
+def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if turn.asked is None:
+        _warn_of_danger(turn, services, reply)
         start(turn, reply)
     elif turn.intent not in _ALWAYS_LEAVES or (turn.asked == "contact" and _refuses_number(turn)):
         {
@@ -99,6 +103,17 @@ def _take(turn: Turn, reply: Reply) -> None:
 # --- the first message ---------------------------------------------------------------------------------------------
 
 
+def _warn_of_danger(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Whom to call, where a request is not told as a danger but may be one."""
+    heard = turn.heard
+    if (
+        heard.urgency == "特急"
+        and heard.confidence.get("urgency", 0) >= _SURE
+        and (kind := kind_of(heard.text)) != "other"
+    ):
+        reply.say(services.city.text(f"danger_{kind}"), "转人工")
+
+
 def start(turn: Turn, reply: Reply) -> None:
     """Begin a draft with everything the first message says."""
     if turn.text == CONTINUE and (draft_id := turn.slots.get("draft_id")):
@@ -110,7 +125,8 @@ def start(turn: Turn, reply: Reply) -> None:
     new: dict[str, Any] = {"draft_id": turn.key, **_volunteered(heard)}
     if place := reading.place_in(heard):
         new["place"] = place
-    if heard.intent not in ("inform_place", "inform_contact") and reading.says_what_happened(heard.text):
+    only_place = heard.intent == "inform_place" and len(heard.text) <= _PLACE_ALONE_CHARS
+    if not only_place and reading.says_what_happened(heard.text):
         new |= _request(heard)
         if new["request_type"] == "咨询" and not place:
             new["place"] = NO_PLACE
@@ -147,7 +163,7 @@ def _request(heard: Heard) -> dict[str, Any]:
 def _volunteered(heard: Heard) -> dict[str, Any]:
     """Who and when, where a message says it unasked."""
     found: dict[str, Any] = {}
-    if reading.wants_anonymity(heard.text):
+    if heard.intent == "anonymous" or reading.wants_anonymity(heard.text):
         found["contact"] = ANONYMOUS
     elif phone := reading.phone_in(heard):
         found["contact"] = phone
@@ -155,7 +171,7 @@ def _volunteered(heard: Heard) -> dict[str, Any]:
         found["contact_name"] = name
     if time := heard.first("time"):
         found["event_time"] = time
-    if reading.wants_confidentiality(heard.text):
+    if heard.intent == "confidential" or reading.wants_confidentiality(heard.text):
         found["confidential"] = True
     return found
 
@@ -217,7 +233,7 @@ def _take_contact(turn: Turn, reply: Reply) -> None:
     found = _extras(turn)
     if phone := reading.phone_from_reply(text):
         found["contact"] = phone
-    elif intent == "anonymous" or found.get("contact") == ANONYMOUS or _refuses_number(turn):
+    elif found.get("contact") == ANONYMOUS or _refuses_number(turn):
         found["contact"] = ANONYMOUS
         reply.say(_ABOUT_ANONYMITY)
     elif "contact" not in found:
@@ -285,8 +301,6 @@ def _corrections(turn: Turn) -> dict[str, Any]:
         found["place"] = place
     elif turn.intent == "inform_place" and (spoken := reading.place_from_reply(text)):
         found["place"] = spoken
-    if turn.intent == "anonymous":
-        found["contact"] = ANONYMOUS
     return found
 
 
@@ -295,6 +309,8 @@ def _refuses_number(turn: Turn) -> bool:
         return reading.refuses_contact(turn.text) and any(
             word in turn.text for word in ("电话", "号", "联系", "说", "留")
         )
+    if turn.intent in _DESCRIBES and len(turn.text) > _TELLS_MORE_CHARS:
+        return False  # "对方不给退钱" tells more about the matter
     return turn.intent == "deny" or (turn.intent in _BELONGS | _WEAK and reading.refuses_contact(turn.text))
 
 
@@ -423,3 +439,5 @@ async def cancel(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if last:
         reply.put(last_ticket=last)
     reply.say("好的，这次就不登记了，刚才填的内容不会提交。以后有需要随时找我。")
+    if last and turn.intent == "ticket_withdraw":
+        reply.say(f"如果您是想撤回之前的工单{last}，请点“撤回工单”。", "撤回工单")

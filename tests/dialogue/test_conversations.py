@@ -97,7 +97,7 @@ async def test_a_question_in_the_middle_is_answered_and_the_form_goes_on(talk: T
     [
         ("你们几点上班", "ask_service_hours", "24小时"),
         ("会不会泄露我的信息", "ask_privacy", "加密"),
-        ("多久能办好", "ask_process", "7个工作日"),
+        ("多久能办好", "ask_process", "时限"),
         ("要钱吗", "ask_fee", "不收费"),
         ("能发照片吗", "ask_attachment", "文字"),
         ("字太小看不清", "ask_accessibility", "长辈版"),
@@ -107,12 +107,10 @@ async def test_a_question_in_the_middle_is_answered_and_the_form_goes_on(talk: T
         ("你真笨", "insult", "转人工"),
         ("答非所问", "complain_bot", "转人工"),
         ("谢谢啊", "thank", "不客气"),
-        ("拜拜", "goodbye", "再见"),
         ("在不在呀", "greet", "您好"),
         ("吃了吗您", "chitchat", "聊天"),
         ("这回明白了", "feedback_helpful", "反馈"),
         ("啥？再说一遍", "repeat", "联系电话"),
-        ("我的单子到哪了", "ticket_progress", "还没有登记过"),
         ("哼哼哈哈", "nlu_fallback", "没听明白"),
     ],
 )
@@ -126,6 +124,27 @@ async def test_everything_else_is_answered_in_the_middle_too(
     alone = Talk(talk.client, talk.services, f"{talk.id}-alone")
     assert (expected if intent != "repeat" else "还没说") in await alone.say(words, intent)
     assert "联系电话" not in "".join(reply.text for reply in alone.replies)
+
+
+async def test_what_means_something_else_before_the_ticket(talk: Talk) -> None:
+    await begin(talk)
+    assert "还没有提交" in await talk.say("拜拜", "goodbye")
+    answer = await talk.say("我的单子到哪了", "ticket_progress")
+    assert "还没有提交" in answer and "联系电话" in answer
+    assert "不登记了" in await talk.say("我不投诉了撤了吧", "ticket_withdraw")
+    assert "再见" in await talk.say("拜拜", "goodbye")
+    assert "还没有登记过" in await talk.say("我的单子到哪了", "ticket_progress")
+
+
+async def test_a_request_that_may_be_a_danger_is_warned_of(talk: Talk) -> None:
+    answer = await talk.say("楼道里燃气管好像在漏", "file_request", urgency="特急")
+    assert answer.index("燃气总阀") < answer.index("哪里")
+
+
+async def test_a_complaint_about_refusing_is_no_refusal(talk: Talk) -> None:
+    await begin(talk)
+    answer = await talk.say("老板态度差还不给我们看营业执照也不给说法", "file_request")
+    assert "匿名登记" not in answer and "联系电话" in answer
 
 
 async def test_never_mind_ends_the_form_without_a_question(talk: Talk) -> None:
@@ -384,6 +403,15 @@ async def test_more_about_a_danger_goes_into_its_ticket(talk: Talk) -> None:
     assert talk.services.waiting[-1] == (talk.id, "危险情况")
     answer = await talk.say("金水河和文化路交叉口", "inform_place", place="金水河和文化路交叉口")
     assert "已经加到" in answer
+
+
+async def test_the_same_danger_told_again_later_makes_no_second_ticket(talk: Talk) -> None:
+    await talk.say("经三路26号着火了", "report_danger", place="经三路26号")
+    (ticket,) = await talk.services.tickets.find(conversation_id=talk.id)
+    await talk.say("火越烧越大了啊", "report_danger")
+    assert notes(talk, ticket.number) == ["火越烧越大了啊"]
+    await talk.say("门口有人持刀", "report_danger")
+    assert len(await talk.services.tickets.find(conversation_id=talk.id)) == 2
 
 
 async def test_a_danger_whose_place_nobody_knows(talk: Talk) -> None:
