@@ -61,11 +61,16 @@ def _files(folder: Path, pattern: str = "**/*") -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if path.is_file())
 
 
-def engine_environment(**values: str | Path) -> dict[str, str]:
-    """The environment of an engine process: what it needs and none of the application's secrets."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR") if name in os.environ}
+def engine_environment(home: Path, **values: str | Path) -> dict[str, str]:
+    """The environment of an engine process: what it needs and none of the application's secrets.
+
+    `home` is made if need be; Rasa and its libraries keep their own files there instead of in the user's folder.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR") if name in os.environ}
     return {
         **kept,
+        "HOME": str(home.resolve()),
         "PYTHONUNBUFFERED": "1",
         "MINSHENG_ENGINE_PARENT": str(os.getpid()),
         **{name: str(value) for name, value in values.items()},
@@ -111,9 +116,11 @@ async def _train(project: EngineProject, archive: Path, write_log: Callable[[byt
     command = project.command(
         "train", "--skip-validation", "--domain", "domain.yml", "--config", "config.yml", "--data", "training_data"
     )
-    command += ["--out", str(archive.parent), "--fixed-model-name", draft.name]
+    command += ["--out", str(archive.parent.resolve()), "--fixed-model-name", draft.name]
     environment = engine_environment(
-        RASA_CACHE_DIRECTORY=archive.parent / "cache", MINSHENG_NLU_MODEL_DIR=project.nlu_model_dir
+        archive.parent.parent / "home",
+        RASA_CACHE_DIRECTORY=(archive.parent / "cache").resolve(),
+        MINSHENG_NLU_MODEL_DIR=project.nlu_model_dir.resolve(),
     )
     started = time.monotonic()
     log.info("engine_training", model=archive.stem.partition(".")[0])

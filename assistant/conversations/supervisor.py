@@ -62,7 +62,7 @@ class EngineSupervisor:
         self._settings = settings
         self._nlu_url, self._actions_url, self._secret = nlu_url, actions_url, secret
         self._project = EngineProject(project, python, settings.nlu_model_dir)
-        self._folder = settings.data_dir / "engine"
+        self._folder = settings.data_dir.resolve() / "engine"
         self._log_file = RotatingLog(settings.data_dir / "engine.log")
         self._reserved: socket.socket | None = None
         self._port = settings.engine_port
@@ -184,13 +184,14 @@ class EngineSupervisor:
 
     def _run_command(self, model: Path) -> list[str]:
         return self._project.command(
-            *("run", "--model", model, "--interface", "127.0.0.1", "--port", str(self._port)),
+            *("run", "--model", model.resolve(), "--interface", "127.0.0.1", "--port", str(self._port)),
             *("--credentials", "credentials.yml", "--endpoints", self._endpoints()),
         )
 
     def _environment(self) -> dict[str, str]:
-        tracker = self._settings.tracker_database_url or f"sqlite:///{self._folder.resolve() / 'tracker.db'}"
+        tracker = self._settings.tracker_database_url or f"sqlite:///{self._folder / 'tracker.db'}"
         return engine_environment(
+            self._folder / "home",
             MINSHENG_NLU_URL=self._nlu_url,
             MINSHENG_ACTIONS_URL=self._actions_url,
             MINSHENG_ENGINE_SECRET=self._secret,
@@ -203,7 +204,7 @@ class EngineSupervisor:
         endpoints = self._project.folder / "endpoints.yml"
         if not self._settings.redis_url:
             return endpoints
-        extended = self._folder.resolve() / "endpoints.yml"
+        extended = self._folder / "endpoints.yml"
         lock_store = yaml.safe_dump({"lock_store": redis_lock_store(self._settings.redis_url)})
         extended.touch(mode=0o600)  # it may hold the password of Redis
         extended.write_text(f"{endpoints.read_text(encoding='utf-8')}\n{lock_store}", encoding="utf-8")
