@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from assistant.crypto import Vault
     from assistant.db.session import Database
     from assistant.dispatch.desk import Desk
+    from assistant.staff.suggest import Embedder
     from assistant.tickets.service import TicketService
     from kb.service import KnowledgeBase
-    from nlu.runtime import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +27,4 @@ class StaffServices:
     tickets: TicketService
     city: City
     desk: Desk
-    reader: Reader
+    reader: Embedder

@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import bm25s
 import numpy as np
@@ -18,9 +18,9 @@ from sqlalchemy import select
 
 from assistant.db.models import Message, PastReply
 from assistant.staff.labels import local_time, validity
-
-if TYPE_CHECKING:
-    from assistant.db.session import Database
+from assistant.staff.services import StaffServices
+from kb.answer import Citation
+from kb.search import Hit
 
 SUGGESTIONS: Final = 3
 MAX_PAST_REPLIES: Final = 3000
@@ -146,8 +146,8 @@ def _pairs(text: str) -> list[str]:
 class Suggester:
     """Suggested replies from the database, the knowledge base and the city's canned replies."""
 
-    def __init__(self, services: Any) -> None:
-        self._db: Database = services.db
+    def __init__(self, services: StaffServices) -> None:
+        self._db = services.db
         self._kb = services.kb
         self._city = services.city
         self._ranker = Ranker(services.reader)
@@ -182,7 +182,7 @@ class Suggester:
         ]
 
 
-def _cited(citations: Iterable[Any]) -> str:
+def _cited(citations: Iterable[Citation]) -> str:
     parts = []
     for citation in citations:
         issuer = f"{citation.issuer}，" if citation.issuer else ""
@@ -191,7 +191,7 @@ def _cited(citations: Iterable[Any]) -> str:
     return "；".join(parts[:2]) or "知识库"
 
 
-def _from_hit(hit: Any) -> Suggestion:
+def _from_hit(hit: Hit) -> Suggestion:
     return Suggestion("kb", hit.passage.text, f"《{hit.document.title}》{hit.article or ''}（相近段落）", 0.0)
 
 

@@ -1,5 +1,7 @@
 """Mounts login, guard and pages under `/staff` of the application."""
 
+import logging
+import traceback
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -41,6 +43,7 @@ def setup_staff(app: FastAPI, services: StaffServices) -> None:
         reconnect_timeout=30.0,
         show_welcome_message=False,
     )
+    logging.getLogger("nicegui").addFilter(_without_what_was_written)
     core.app.on_page_exception(failed.draw)
     for page in (home, queue, conversation, knowledge, document, tickets, ticket):
         page.register()
@@ -51,3 +54,13 @@ def _forget_former_application() -> None:
     """NiceGUI has one application per process; a second application of ours (in tests) starts from a clean one."""
     core.app.middleware_stack = None
     core.app.user_middleware.clear()
+
+
+def _without_what_was_written(record: logging.LogRecord) -> bool:
+    """NiceGUI logs errors with their text, which may hold what a resident wrote: kind and place have to do."""
+    error = record.msg if isinstance(record.msg, BaseException) else record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        record.msg, record.args, record.exc_info = f"{type(error).__name__}{place}", (), None
+    return True

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from datetime import date
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request
@@ -15,6 +14,7 @@ from assistant.staff.labels import DOCUMENT_STATUS, local_time, validity
 from assistant.staff.login import MAX_UPLOAD_BYTES
 from assistant.staff.pages.parts import Text, box, button, card, empty, facts, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
+from kb.documents import Document, Passage
 from kb.importer import read_file
 from kb.service import NewDocument
 
@@ -145,12 +145,12 @@ async def document_page(request: Request, document_id: str) -> None:
 class DocumentView:
     """A stored document with its passages and the operations its status allows."""
 
-    def __init__(self, visit: Visit, document_id: str, passages: list[Any]) -> None:
+    def __init__(self, visit: Visit, document_id: str, passages: list[Passage]) -> None:
         self.visit = visit
         self.id = document_id
         self._passages = passages
 
-    def open(self, document: Any) -> None:
+    def open(self, document: Document) -> None:
         with box("columns"):
             with card(f"段落（{len(self._passages)}）", classes="grow"):
                 Text("p", "助手按段落查找和引用。发布前请核对切分是否完整、条款号是否正确。", "muted passages-hint")
@@ -173,7 +173,7 @@ class DocumentView:
         self._draw(document)
         ui.notify("已停用，助手不再引用它。", type="positive", position="top")
 
-    def _draw(self, document: Any) -> None:
+    def _draw(self, document: Document) -> None:
         self._about.clear()
         name, tone = DOCUMENT_STATUS[document.status]
         with self._about:

@@ -1,6 +1,5 @@
 """知识库: all documents with status and validity, and a box that shows what the chat would answer."""
 
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request
@@ -9,6 +8,7 @@ from nicegui import ui
 from assistant.staff.labels import DOCUMENT_STATUS, local_time, percent, validity
 from assistant.staff.pages.parts import Text, box, button, card, cell, empty, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
+from kb.documents import Document
 
 REFRESH_S = 5.0
 SHOWN = 100
@@ -74,7 +74,7 @@ class DocumentList:
             _table(rows, len(found))
 
 
-def _table(documents: list[Any], total: int) -> None:
+def _table(documents: list[Document], total: int) -> None:
     if not documents:
         empty("没有符合条件的文件", "可以点“上传文件”新增。")
         return
