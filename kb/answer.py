@@ -22,7 +22,7 @@ from kb.search import Encoder, Hit, Query, Snapshot
 
 NOT_FOUND = "知识库里没有找到能回答这个问题的有效文件。您可以换个说法再问，或者说“转人工”，由工作人员答复。"
 _SEARCH_DEPTH = 30
-_CALIBRATION = Path(__file__).parent / "data" / "calibration.json"
+CALIBRATION_FILE = Path(__file__).parent / "data" / "calibration.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Calibration:
     encoder: str = ""
 
     @classmethod
-    def load(cls, path: Path = _CALIBRATION) -> "Calibration":
+    def load(cls, path: Path = CALIBRATION_FILE) -> "Calibration":
         """Read what `kb.calibrate` wrote."""
         stored = json.loads(path.read_text(encoding="utf-8"))
         return cls(stored["weights"], stored["bias"], stored["threshold"], stored["encoder"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from kb.documents import Document, Passage
 from kb.index import Floats, Mask, PassageIndex
-from kb.words import content_words, in_documents_words, query_terms, words
+from kb.words import content_words, in_documents_words, query_terms, terms, words
 
 MAX_QUESTION_CHARS = 500
 
@@ -65,6 +65,11 @@ class Prepared:
     text: str
     vector: Floats
     terms: list[str]
+
+    @classmethod
+    def of(cls, title: str, found_by: str, vector: Floats) -> "Prepared":
+        """Counts the title's terms twice: in a short passage the document's matter would weigh too little."""
+        return cls(found_by, vector, terms(title) + terms(found_by))
 
 
 def search_text(title: str, article: str | None, text: str) -> str:

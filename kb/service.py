@@ -23,7 +23,6 @@ from kb.importer import read_folder
 from kb.index import Floats
 from kb.passages import Piece, split
 from kb.search import Encoder, Hit, Prepared, Query, Snapshot, search_text
-from kb.words import terms
 
 __all__ = ["ImportReport", "KbSettings", "KnowledgeBase", "NewDocument", "Refusal"]
 
@@ -298,7 +297,8 @@ class KnowledgeBase:
                 await store.keep_vectors(session, [(p.id, p.text) for p in part], list(made), encoder_id)
 
         def build() -> Snapshot:
-            prepared.update({p.id: Prepared(found_by[p.id], vectors[p.id], terms(found_by[p.id])) for p in fresh})
+            for p in fresh:
+                prepared[p.id] = Prepared.of(documents[p.document_id].title, found_by[p.id], vectors[p.id])
             return Snapshot(documents, passages, [prepared[p.id] for p in passages], revision)
 
         snapshot = await asyncio.to_thread(build)

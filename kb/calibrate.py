@@ -1,0 +1,161 @@
+"""Find out when an answer is good enough to give, and write it down with how it was found.
+
+    python -m kb.calibrate --data ../shared/data --policies city/demo/policies
+
+Needed again when the encoder changes. Material: our own questions about the sample entries and about other matters
+(`data/calibration_questions.jsonl`), the questions of policy_qa about its notices, and utterances to a phone assistant
+(SMP). Every question is also put to the index that cannot answer it. Nothing the tests ask is among them.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from assistant.settings import get_settings
+from kb.answer import CALIBRATION_FILE, Calibration, Signals
+from kb.evaluate import build
+from kb.importer import read_folder, read_paths
+from kb.search import Encoder, Query, Snapshot
+from nlu.runtime import Reader
+
+_QUESTIONS = Path(__file__).parent / "data" / "calibration_questions.jsonl"
+_DEPTH = 30
+_DOCUMENTS, _ASKED, _UTTERANCES = 200, 250, 250
+_RIDGE = 1.0
+# An answer to a question the base cannot answer is worse than sending a resident to a person.
+_WRONG_ANSWERS = 0.10
+
+Array = npt.NDArray[np.float64]
+Asked = tuple[str, str | None]  # question, id of the document that answers it (None: none does)
+
+
+def signals(asked: Sequence[Asked], snapshot: Snapshot, encoder: Encoder, today: date) -> tuple[Array, Array]:
+    """The signals of the best document of each question (n, k), and whether it is the right one (n,)."""
+    rows, right = [], []
+    for question, wanted in asked:
+        query = Query.of(question, encoder)
+        hits = snapshot.search(query, top_k=_DEPTH, today=today) if query.terms else []
+        if hits:
+            rows.append(astuple(Signals.of(query, hits, snapshot)))
+            right.append(hits[0].document.id == wanted)
+    return np.array(rows, dtype=np.float64), np.array(right, dtype=np.float64)
+
+
+def fit(x: Array, y: Array, weight: Array) -> tuple[Array, float]:
+    """Logistic regression by Newton's method with a small ridge: weights per signal and the bias."""
+    mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-9
+    design = np.column_stack([(x - mean) / scale, np.ones(len(x))])
+    ridge = np.diag([_RIDGE] * x.shape[1] + [0.0])
+    beta = np.zeros(design.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-design @ beta))
+        gradient = design.T @ (weight * (p - y)) + ridge @ beta
+        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + ridge
+        step = np.linalg.solve(hessian, gradient)
+        beta -= step
+        if np.abs(step).max() < 1e-9:
+            break
+    weights = beta[:-1] / scale
+    return weights, float(beta[-1] - weights @ mean)
+
+
+def choose_threshold(confidence: Array, right: Array, unanswerable: Array) -> float:
+    """The lowest probability at which at most a tenth of the unanswerable questions are answered."""
+    for threshold in np.arange(0.05, 0.95, 0.01):
+        if np.mean(confidence[unanswerable] >= threshold) <= _WRONG_ANSWERS:
+            return round(float(threshold), 2)
+    return 0.95
+
+
+def calibrate(data: Path, policies: Path, encoder: Encoder, encoder_id: str) -> dict[str, Any]:
+    """Fit on two thirds of every kind of question, measure on the rest; returns what is stored."""
+    chance = random.Random(7)  # noqa: S311 - a repeatable sample
+    today = date.today()
+    own = [json.loads(line) for line in _QUESTIONS.read_text(encoding="utf-8").splitlines()]
+    entries, _ = read_folder(policies)
+    notices, _ = read_paths([data / "policy_qa" / "documents.jsonl"])
+    notices = chance.sample(notices, min(_DOCUMENTS, len(notices)))
+    known = {d.id for d in notices}
+    lines = (data / "policy_qa" / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [r for r in map(json.loads, lines) if r["docid"] in known]
+    about_notices = [(r["question"], r["docid"]) for r in chance.sample(rows, min(_ASKED, len(rows)))]
+    lines = (data / "chitchat" / "smp_domain_intent.jsonl").read_text(encoding="utf-8").splitlines()
+    chat: list[Asked] = [(json.loads(line)["text"], None) for line in chance.sample(lines, _UTTERANCES)]
+    about_entries: list[Asked] = [(r["question"], r["docid"]) for r in own]
+
+    entry_index = build([d for d in entries if d.status == "published"], encoder)
+    notice_index = build(notices, encoder)
+    nobody = [(q, None) for q, _ in about_notices]
+    sets: dict[str, tuple[Snapshot, Sequence[Asked]]] = {
+        "entries": (entry_index, about_entries),
+        "notices": (notice_index, about_notices),
+        "notice questions to entries": (entry_index, nobody),
+        "entry questions to notices": (notice_index, [(q, None) for q, _ in about_entries]),
+        "chat to entries": (entry_index, chat),
+        "chat to notices": (notice_index, chat),
+    }
+    parts = {
+        name: (*signals(asked, index, encoder, today), index is entry_index) for name, (index, asked) in sets.items()
+    }
+    x = np.concatenate([p[0] for p in parts.values()])
+    y = np.concatenate([p[1] for p in parts.values()])
+    # The two indexes, and right and wrong within each, count the same.
+    entry = np.concatenate([np.full(len(p[1]), p[2]) for p in parts.values()])
+    weight = np.zeros(len(y))
+    for side in (True, False):
+        for label in (0.0, 1.0):
+            group = (entry == side) & (y == label)
+            weight[group] = len(y) / 4 / max(group.sum(), 1)
+    held_out = np.array([chance.random() < 1 / 3 for _ in y])
+    weights, bias = fit(x[~held_out], y[~held_out], weight[~held_out])
+    confidence = 1 / (1 + np.exp(-(x @ weights + bias)))
+    threshold = choose_threshold(confidence[~held_out], y[~held_out], y[~held_out] == 0)
+    measured = {}
+    start = 0
+    for name, part in parts.items():
+        here = np.zeros(len(y), dtype=bool)
+        here[start : start + len(part[1])] = True
+        start += len(part[1])
+        rest = here & held_out
+        good, bad = rest & (y == 1), rest & (y == 0)
+        measured[name] = {
+            "right document": int(good.sum()),
+            "answered": round(float(np.mean(confidence[good] >= threshold)), 3) if good.any() else None,
+            "no or wrong document": int(bad.sum()),
+            "not answered": round(float(np.mean(confidence[bad] < threshold)), 3) if bad.any() else None,
+        }
+    names = [f.name for f in fields(Signals)]
+    return {
+        "encoder": encoder_id,
+        "weights": {name: round(float(w), 4) for name, w in zip(names, weights, strict=True)},
+        "bias": round(bias, 4),
+        "threshold": threshold,
+        "how": "python -m kb.calibrate: logistic regression on two thirds, threshold for at most 10 % answered there "
+        "among questions without an answer; measured on the last third",
+        "measured": measured,
+    }
+
+
+def main(
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False)],
+    policies: Annotated[Path, typer.Option(exists=True, file_okay=False)],
+    target: Annotated[Path, typer.Option()] = CALIBRATION_FILE,
+) -> None:
+    """Calibrate with the shipped encoder and write the result."""
+    reader = Reader.load(get_settings().nlu_model_dir, threads=2)
+    result = calibrate(data, policies, reader, reader.encoder_id)
+    Calibration(result["weights"], result["bias"], result["threshold"], result["encoder"])
+    target.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,99 @@
+"""`minsheng kb`: what is printed, what is refused, and that a dry run stores nothing."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from assistant.settings import get_settings
+from kb import cli
+from tests.kb.conftest import HashEncoder
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Runner"]:
+    monkeypatch.setenv("MINSHENG_DATA_DIR", str(tmp_path / "var"))
+    monkeypatch.setattr(cli.Reader, "load", lambda *_, **__: HashEncoder())
+    get_settings.cache_clear()
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield Runner()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    structlog.reset_defaults()
+    get_settings.cache_clear()
+
+
+class Runner:
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        result = CliRunner().invoke(cli.app, list(arguments))
+        return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "heating.md").write_text(
+        "---\nid: heating\nissuer: 城管局\n---\n# 居民供热办法\n## 室温\n室内温度不低于18摄氏度。", encoding="utf-8"
+    )
+    return folder
+
+
+def test_import_list_and_search(run: Runner, files: Path) -> None:
+    code, out, _ = run("import", str(files), "--json")
+    assert code == 0
+    assert {k: json.loads(out)[k] for k in ("added", "passages", "refused")} == {
+        "added": 1,
+        "passages": 1,
+        "refused": [],
+    }
+    code, out, _ = run("list", "--json")
+    (row,) = json.loads(out)
+    assert (code, row["id"], row["status"], row["passages"]) == (0, "heating", "published", 1)
+    code, out, _ = run("search", "室内温度不低于多少", "--json")
+    found = json.loads(out)
+    assert found["hits"][0]["document"] == "heating"
+    assert found["outcome"] in ("answered", "not_found")
+    code, out, _ = run("search", "室内温度")
+    assert code == 0
+    assert "居民供热办法" in out
+
+
+def test_a_dry_run_shows_the_passages_and_stores_nothing(run: Runner, files: Path) -> None:
+    code, out, _ = run("import", str(files), "--dry-run", "--json")
+    assert code == 0
+    assert json.loads(out)["documents"][0]["passages"] == [{"article": "室温", "text": "室内温度不低于18摄氏度。"}]
+    assert json.loads(run("list", "--json")[1]) == []
+
+
+def test_a_refused_file_is_named_and_the_rest_imported(run: Runner, files: Path) -> None:
+    (files / "broken.pdf").write_bytes(b"no")
+    code, out, err = run("import", str(files))
+    assert code == 1
+    assert "新增 1 份" in out
+    assert "broken.pdf" in err
+    assert "扩展名" in err
+
+
+def test_eval_leaves_the_real_base_alone(run: Runner, tmp_path: Path) -> None:
+    corpus, questions = tmp_path / "d.jsonl", tmp_path / "q.jsonl"
+    corpus.write_text(json.dumps({"docid": "a", "title": "供热办法", "text": "室温不低于18度。"}), encoding="utf-8")
+    questions.write_text(json.dumps({"question": "室温", "docid": "a", "answer": "18度"}), encoding="utf-8")
+    code, out, _ = run("eval", "--corpus", str(corpus), "--questions", str(questions), "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert {"n", "recall@1", "recall@5", "recall@10", "mrr@10", "rouge_l", "ms_p50", "ms_p95"} <= set(result)
+    assert (result["n"], result["recall@1"]) == (1, 1.0)
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_broken_corpus_is_refused_in_chinese(run: Runner, tmp_path: Path) -> None:
+    corpus = tmp_path / "d.jsonl"
+    corpus.write_text("{", encoding="utf-8")
+    code, _, err = run("eval", "--corpus", str(corpus), "--questions", str(corpus))
+    assert code == 2
+    assert "JSON" in err
