@@ -178,7 +178,9 @@ def _wire(settings: Settings) -> Parts:
     registry = CollectorRegistry()
     metrics = DispatchMetrics(registry)
     sender = Sender(db, destinations, metrics=metrics)
-    tickets = TicketService(SqlTicketStore(db), city, vault, destination=settings.dispatch_destination)
+    tickets = TicketService(
+        SqlTicketStore(db, on_outgoing=sender.wake), city, vault, destination=settings.dispatch_destination
+    )
     poller = Poller(db, destinations, tickets, metrics=metrics, interval_s=settings.dispatch_poll_s)
     telegram = None
     if settings.telegram_token.get_secret_value():

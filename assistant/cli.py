@@ -75,6 +75,7 @@ def db_upgrade(as_json: Annotated[bool, typer.Option("--json")] = False) -> None
 
 
 def _add_rooms() -> None:
+    from assistant.dispatch.cli import app as outbox_app
     from assistant.replay import replay
     from assistant.staff.cli import app as users_app
     from assistant.terminal import chat
@@ -87,6 +88,7 @@ def _add_rooms() -> None:
     app.add_typer(nlu_app, name="nlu", help="语言理解：训练、评测、预测")
     app.add_typer(kb_app, name="kb", help="政策知识库：导入、检索、评测、列表")
     app.add_typer(tickets_app, name="tickets", help="工单：列表、查看")
+    app.add_typer(outbox_app, name="outbox", help="派单发件箱：没有送达的工单、重新发送")
     app.add_typer(users_app, name="users", help="工作人员账号")
 
 

@@ -1,7 +1,7 @@
 """Tickets in SQL: the store of `assistant.tickets`, on SQLite and PostgreSQL, for any number of processes."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from datetime import date
@@ -31,8 +31,9 @@ _PLAIN = [
 class SqlTicketStore:
     """Implements `assistant.tickets.store.TicketStore`."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, db: Database, *, on_outgoing: Callable[[], None] = lambda: None) -> None:
+        """`on_outgoing` is called after a commit that wrote to the outbox, so that the sender can look at once."""
+        self._db, self._on_outgoing = db, on_outgoing
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator["_Transaction"]:
@@ -45,6 +46,8 @@ class SqlTicketStore:
             if not _is_unique_violation(error):
                 raise
             raise KeyTaken from None
+        if work.has_outgoing:
+            self._on_outgoing()
 
     async def get(self, number: str) -> tuple[Ticket, list[HistoryEntry]] | None:
         async with self._db.read() as session:
@@ -70,6 +73,7 @@ class SqlTicketStore:
 class _Transaction:
     def __init__(self, session: AsyncSession, *, is_sqlite: bool) -> None:
         self._session, self._is_sqlite = session, is_sqlite
+        self.has_outgoing = False
 
     async def ticket_of_key(self, request_key: str) -> Ticket | None:
         row = await self._session.scalar(select(TicketRow).where(TicketRow.request_key == request_key))
@@ -139,6 +143,7 @@ class _Transaction:
         )
 
     async def add_outgoing(self, number: str, row: Outgoing) -> None:
+        self.has_outgoing = True
         self._session.add(
             OutboxRow(
                 key=row.key,
