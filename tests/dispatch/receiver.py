@@ -135,7 +135,7 @@ def serve(app: ASGIApp, port: int = 0) -> Iterator[str]:
 
 
 @contextmanager
-def desk_server(db_url: str, port: int = 0, jurisdiction_id: str = "zhengzhou.gov.cn") -> Iterator[Receiver]:
+def desk_server(db_url: str, port: int = 0, catalogue: Catalogue = CATALOGUE) -> Iterator[Receiver]:
     """The desk over the database at `db_url`, with connections of its own."""
     db = Database(db_url)
 
@@ -145,7 +145,7 @@ def desk_server(db_url: str, port: int = 0, jurisdiction_id: str = "zhengzhou.go
         await asyncio.shield(db.close())
 
     app = FastAPI(lifespan=lifespan)
-    router = build_router(Desk(db), CATALOGUE, api_keys=[API_KEY, OTHER_KEY], jurisdiction_id=jurisdiction_id)
+    router = build_router(Desk(db), catalogue, api_keys=[API_KEY, OTHER_KEY], jurisdiction_id="zhengzhou.gov.cn")
     app.include_router(router, prefix="/open311/v2")
     faults = Faults(app)
     with serve(faults, port) as base_url:
