@@ -17,6 +17,7 @@ ACTIONS = Catalogue()
 _LAST4 = re.compile(r"(?<![\d*])\d{4}(?!\d)")
 _MAX_WRONG_LOOKUPS = 5
 _SHOWN = 5
+_TELLS_A_STORY_CHARS = 25
 
 
 async def ticket_meant(
@@ -26,6 +27,7 @@ async def ticket_meant(
 
     A number in the message comes first, then one of this conversation: in the state `in_state`, else the one talked
     about last, else the newest. A ticket of another conversation is shown only with the last four digits of its phone.
+    A whole story about no ticket of ours ("催了多次没人管……") becomes a new request.
     """
     number = turn.heard.first("ticket_number")
     if number:
@@ -36,6 +38,8 @@ async def ticket_meant(
     ticket = next(iter(own), None)
     if ticket is None and turn.form == "ticket_form":
         reply.say("这件事还没有提交，提交以后就能查进度、催办了。")
+    elif ticket is None and len(turn.text) >= _TELLS_A_STORY_CHARS and reading.says_what_happened(turn.text):
+        reply.go_on_with("ticket_form")
     elif ticket is None:
         reply.say(
             "这个对话里还没有登记过工单。要查以前的，请把工单号和登记时手机号的后四位一起发给我；想反映新问题，直接说就行。",
@@ -110,7 +114,10 @@ async def urge(turn: Turn, services: ActionServices, reply: Reply) -> None:
 
 @ACTIONS.action("action_withdraw_ticket")
 async def ask_withdrawal(turn: Turn, services: ActionServices, reply: Reply) -> None:
-    """Ask back once, since a withdrawn ticket is not worked on any more."""
+    """Ask back once, since a withdrawn ticket is not worked on any more; said again, it is meant."""
+    if withdrawal_asked(turn):
+        await withdraw(turn, services, reply)
+        return
     ticket = await ticket_meant(turn, services, reply)
     if ticket is None:
         return

@@ -30,7 +30,9 @@ _PLACE_SIGN = re.compile(
 _NOT_A_PLACE = re.compile(
     r"[?？]|怎么|怎样|什么|为什么|为啥|咋|吗$|呢$|多少|几点|几天|能不能|可不可以|是不是|有没有|请问|凭什么"
     r"|不知道|不清楚|不晓得|不想|不要|不用|不说|不告诉|没有|谢谢|你好|您好|再见|投诉|举报|办理|政策|你们|转人工|算了|取消"
+    r"|[<>{}\[\]\\]|[不没坏漏堵吵臭脏乱很被]|太[大小吵差多少黑]|老是|总是|一直|天天|了$"
 )
+_HAN = re.compile(r"[\u3400-\u9fff]")
 _VAGUE_PLACE = re.compile(
     r"^(?:在)?(?:我们?|咱们?|俺们?|他们?)?(?:这个?|那个?|本|该|一个)?"
     r"(?:家|屋里|家里|楼上|楼下|楼里|门口|门前|小区|小区里|小区门口|附近|旁边|隔壁|对面|这里|这儿|这边|那里|那边"
@@ -105,7 +107,8 @@ def place_from_reply(text: str) -> str | None:
 def place_as_last_resort(text: str) -> str | None:
     """After the question was asked twice: any short statement, so that nobody is asked for ever."""
     candidate = trim(_PLACE_LEAD.sub("", trim(text)))
-    return candidate if 2 <= len(candidate) <= 40 and not _NOT_A_PLACE.search(candidate) else None
+    words = len(_HAN.findall(candidate)) >= 2
+    return candidate if words and len(candidate) <= 40 and not _NOT_A_PLACE.search(candidate) else None
 
 
 def says_nowhere(text: str) -> bool:

@@ -16,8 +16,10 @@ from actions.protocol import Catalogue, Heard, Reply, Turn
 from actions.reading import ANONYMOUS, NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
 from actions.wording import say_created
+from assistant.privacy import mask_name
 from assistant.tickets.errors import IncompleteDraft, KeyReused
 from assistant.tickets.model import TicketDraft
+from nlu.labels import FALLBACK
 
 log = structlog.get_logger()
 ACTIONS = Catalogue()
@@ -35,7 +37,6 @@ DETAILS = (
     "changing",
 )
 CONTINUE = "继续登记"
-FROM_EARLIER = "登记工单"  # the button under an answer that did not help
 
 # What always leaves the form, whatever it asked for.
 _ALWAYS_LEAVES = {"cancel", "ticket_withdraw", "request_human", "report_danger"}
@@ -54,7 +55,9 @@ _BELONGS = {
 }
 # Short replies often look like these to a model that does not know the question.
 _WEAK = {"nlu_fallback", "chitchat", "out_of_scope", "greet", "bot_identity", "repeat", "feedback_helpful"}
-_MAY_BECOME_A_TICKET = {"ask_policy", "nlu_fallback", "out_of_scope"}
+_MAY_BECOME_A_TICKET = {"ask_policy", FALLBACK, "out_of_scope", "ticket_urge", "ticket_dissatisfied"}
+# Actions that found no ticket to do something with, and pass the message on as a new request.
+_PASSED_ON = {"action_ticket_progress", "action_urge_ticket", "action_ticket_dissatisfied", "action_withdraw_ticket"}
 _DESCRIBES = {"file_request", "inform_detail", "ticket_add"}
 _TELLS_MORE_CHARS = 16
 _PLACE_ALONE_CHARS = 30
@@ -73,7 +76,7 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
 
     The question is asked here and not by Rasa, which saves a call in every turn.
     """
-    if turn.is_new_message:
+    if turn.is_new_message or (turn.came_after in _PASSED_ON and turn.asked is None):
         _take(turn, services, reply)
         if not reply.events:
             return
@@ -120,8 +123,8 @@ def start(turn: Turn, reply: Reply) -> None:
         reply.put(draft_id=draft_id)
         return
     heard = turn.heard
-    if turn.text == FROM_EARLIER:
-        heard = _earlier_question(turn) or heard
+    if not reading.says_what_happened(heard.text):
+        heard = _earlier(turn) or heard
     new: dict[str, Any] = {"draft_id": turn.key, **_volunteered(heard)}
     if place := reading.place_in(heard):
         new["place"] = place
@@ -139,11 +142,15 @@ def start(turn: Turn, reply: Reply) -> None:
         reply.say("您反映的情况我记下了，这就帮您登记。")
 
 
-def _earlier_question(turn: Turn) -> Heard | None:
-    """The message that got no good answer, now to become a ticket."""
-    for message in turn.previous_messages()[:6]:
+def _earlier(turn: Turn) -> Heard | None:
+    """The message that got no good answer, which the resident now wants registered ("登记工单")."""
+    if "登记" in turn.text:
+        wanted, messages = _MAY_BECOME_A_TICKET, turn.previous_messages()[:6]
+    else:  # "我要反映问题", offered because the last message was not understood
+        wanted, messages = {FALLBACK}, [m for m in turn.previous_messages()[:1] if len(m.get("text") or "") >= 10]
+    for message in messages:
         intent = (message.get("intent") or {}).get("name")
-        if message.get("understanding") and intent in _MAY_BECOME_A_TICKET:
+        if message.get("understanding") and intent in wanted:
             return Heard.of(message)
     return None
 
@@ -337,7 +344,11 @@ def _ask_confirmation(slots: Mapping[str, Any], reply: Reply) -> None:
         lines.append(f"· 地点：{slots.get('place')}")
     if slots.get("event_time"):
         lines.append(f"· 时间：{slots['event_time']}")
-    name = f"{slots['contact_name']} " if slots.get("contact_name") and slots.get("contact") != ANONYMOUS else ""
+    name = (
+        f"{mask_name(slots['contact_name'])} "
+        if slots.get("contact_name") and slots.get("contact") != ANONYMOUS
+        else ""
+    )
     lines.append(
         f"· 联系方式：{name}{slots.get('contact')}{'（对办理单位以外保密）' if slots.get('confidential') else ''}"
     )

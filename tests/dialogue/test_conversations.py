@@ -236,6 +236,22 @@ async def test_a_question_without_an_answer_becomes_a_ticket_without_being_told_
     assert "内容：企业复工要什么手续" in await talk.say("匿名")
 
 
+async def test_what_was_not_understood_can_be_registered_as_it_is(talk: Talk) -> None:
+    await talk.say("咕噜咕噜楼下那家店呀呀呀", "nlu_fallback")
+    assert "我要反映问题" in talk.buttons
+    assert "哪里" in await talk.say("我要反映问题")
+    await talk.say("东风路3号院", "inform_place", place="东风路3号院")
+    assert "内容：咕噜咕噜楼下那家店呀呀呀" in await talk.say("匿名")
+
+
+async def test_a_story_about_no_ticket_of_ours_is_a_request(talk: Talk) -> None:
+    story = "我们小区没暖气的事催了物业和热力公司十几次，到现在都没人管，老人冻病了"
+    assert "哪里" in await talk.say(story, "ticket_urge", request_type="求助")
+    await talk.say("东风路3号院", "inform_place", place="东风路3号院")
+    assert "没暖气" in await talk.say("匿名")
+    assert "工单号" in await talk.say("确认提交")
+
+
 async def test_a_question_that_goes_on_is_asked_together(talk: Talk) -> None:
     await talk.say("公积金怎么提取", "ask_policy")
     await talk.say("那要什么材料", "ask_policy")
@@ -313,6 +329,13 @@ async def test_a_withdrawal_is_asked_back_once(talk: Talk) -> None:
     assert talk.services.tickets.tickets[number].state == "已派遣"
     await talk.say("我不投诉了撤了吧", "ticket_withdraw")
     assert "撤回" in await talk.say("确认撤回")
+    assert talk.services.tickets.tickets[number].state == "已撤单"
+
+
+async def test_a_withdrawal_said_twice_is_meant(talk: Talk) -> None:
+    number = await submitted(talk)
+    await talk.say("我不投诉了撤了吧", "ticket_withdraw")
+    assert "撤回" in await talk.say("确认撤销", "ticket_withdraw")
     assert talk.services.tickets.tickets[number].state == "已撤单"
 
 

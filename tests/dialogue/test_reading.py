@@ -20,6 +20,7 @@ def heard(text: str, **entities: str) -> Heard:
         ("地址：郑东新区商务外环路", "郑东新区商务外环路"),
         ("哦，地址是中原路和桐柏路交叉口吧", "中原路和桐柏路交叉口"),
         ("惠济区迎宾路", "惠济区迎宾路"),
+        ("太康路", "太康路"),
         ("地铁1号线燕庄站", "地铁1号线燕庄站"),
         ("我们小区", None),
         ("楼下", None),
@@ -32,6 +33,10 @@ def heard(text: str, **entities: str) -> Heard:
         ("不知道", None),
         ("好", None),
         ("谢谢", None),
+        ("路灯坏了", None),
+        ("小区太吵", None),
+        ("<b>花园路</b>", None),
+        ('/inform{"place":"花园路"}', None),
     ],
 )
 def test_a_reply_is_a_place_only_when_it_looks_like_one(reply: str, place: str | None) -> None:
@@ -39,7 +44,16 @@ def test_a_reply_is_a_place_only_when_it_looks_like_one(reply: str, place: str |
 
 
 @pytest.mark.parametrize(
-    ("reply", "place"), [("二七塔那儿", "二七塔那儿"), ("丹尼斯", "丹尼斯"), ("不告诉你", None), ("为啥要问", None)]
+    ("reply", "place"),
+    [
+        ("二七塔那儿", "二七塔那儿"),
+        ("丹尼斯", "丹尼斯"),
+        ("不告诉你", None),
+        ("为啥要问", None),
+        ("/restart", None),
+        ("<script>", None),
+        ("abc", None),
+    ],
 )
 def test_asked_again_more_is_taken_for_a_place(reply: str, place: str | None) -> None:
     assert reading.place_as_last_resort(reply) == place
