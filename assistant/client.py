@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,18 @@ class PublicApi:
         path = f"/api/v1/conversations/{conversation.id}/messages"
         body = {"text": text, "client_message_id": client_message_id}
         answer: dict[str, Any] = await self._json("POST", path, json=body, headers=conversation.headers)
+        return answer
+
+    async def later(self, conversation: Conversation, answer: dict[str, Any], *, wait_s: float) -> dict[str, Any]:
+        """What `answer` becomes: the same, unless it only says that the assistant will answer later; then that."""
+        messages, deadline = answer["messages"], time.monotonic() + wait_s
+        if not messages or answer["handover"] or any(message["sender"] != "system" for message in messages):
+            return answer
+        while time.monotonic() < deadline:
+            await asyncio.sleep(1)
+            news = await self.since(conversation, messages[-1]["id"])
+            if any(message["sender"] in ("assistant", "agent") for message in news["messages"]):
+                return {**news, "messages": [m for m in news["messages"] if m["sender"] != "resident"]}
         return answer
 
     async def since(self, conversation: Conversation, after: int) -> dict[str, Any]:

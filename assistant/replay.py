@@ -147,14 +147,10 @@ class Replay:
         assert outcome.conversation is not None
         key = f"replay-{self._run}-{outcome.row}-{len(outcome.turns_ms)}"
         began = time.perf_counter()
-        messages: list[dict[str, Any]] = (await self._api.send(outcome.conversation, text, key))["messages"]
+        answer = await self._api.send(outcome.conversation, text, key)
         outcome.turns_ms.append((time.perf_counter() - began) * 1000)
-        last = max((message["id"] for message in messages), default=0)
-        deadline = time.monotonic() + self._wait_s
-        while messages and all(m["sender"] == "system" for m in messages) and time.monotonic() < deadline:
-            await asyncio.sleep(1)
-            later = (await self._api.since(outcome.conversation, last))["messages"]
-            messages = [m for m in later if m["sender"] in ("assistant", "agent")] or messages
+        answer = await self._api.later(outcome.conversation, answer, wait_s=self._wait_s)
+        messages: list[dict[str, Any]] = answer["messages"]
         return messages
 
     async def _await_delivery(self, outcomes: list[Outcome], started_at: str, progress: Progress) -> "Delivery":

@@ -24,6 +24,7 @@ from assistant.client import ApiProblem, Conversation, PublicApi, run
 
 LABELS = {"assistant": ("助手", "bold cyan"), "agent": ("座席", "bold magenta"), "system": ("系统", "bold yellow")}
 WELCOME = "您好，我是市民诉求助手。直接说事就行；输入数字选按钮，说“转人工”找座席，按 Ctrl-D 结束。"
+SCRIPT_PATIENCE_S = 120
 CITY_ZONE = ZoneInfo("Asia/Shanghai")
 # A message must not move the cursor or recolour the terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -100,7 +101,10 @@ class Terminal:
                 if self._interactive and not self._as_json
                 else contextlib.nullcontext()
             ):
-                self._take(await self._api.send(self._conversation, text, key))
+                answer = await self._api.send(self._conversation, text, key)
+                self._take(answer)
+            if not self._interactive:  # a script says its next line to an answer, not into a pause
+                self._take(await self._api.later(self._conversation, answer, wait_s=SCRIPT_PATIENCE_S))
         except ApiProblem as problem:
             if problem.status in (401, 404):
                 raise

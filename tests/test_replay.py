@@ -118,9 +118,11 @@ async def test_an_answer_that_comes_later_is_waited_for() -> None:
         if request.url.path.endswith("/conversations"):
             return httpx.Response(201, json={"id": "c", "token": "t"})
         if request.method == "POST":
-            return httpx.Response(200, json={"messages": [{"id": 1, "sender": "system", "text": "稍后回答您"}]})
+            return httpx.Response(
+                200, json={"messages": [{"id": 1, "sender": "system", "text": "稍后回答您"}], "handover": None}
+            )
         late = {"id": 2, "sender": "assistant", "text": "没有查到", "citations": []}
-        return httpx.Response(200, json={"messages": [late]})
+        return httpx.Response(200, json={"messages": [late], "handover": None})
 
     async with PublicApi("http://test", transport=httpx.MockTransport(answer)) as api:
         report = await Replay(api, concurrency=1, wait_s=5, quiet=True).run([{"kind": "question", "words": "怎么办？"}])
