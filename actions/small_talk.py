@@ -3,10 +3,11 @@
 Small talk with fixed words is in `domain.yml`.
 """
 
-from actions import follow_up, ticket_form
+from actions import follow_up, ticket_submit
 from actions.buttons import BUTTONS
 from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
+from actions.ticket_form import FORM
 
 ACTIONS = Catalogue()
 
@@ -35,7 +36,7 @@ async def greet(turn: Turn, services: ActionServices, reply: Reply) -> None:
 @ACTIONS.action("action_goodbye")
 async def goodbye(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Goodbye; a draft that would be lost is named, and the form asks its question again."""
-    if turn.form == ticket_form.FORM:
+    if turn.form == FORM:
         reply.say("您要走了吗？这件事还没有提交。")
     else:
         reply.say("再见，祝您顺心。有事随时找我。")
@@ -47,7 +48,7 @@ async def affirm(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if follow_up.withdrawal_asked(turn):
         await follow_up.withdraw(turn, services, reply)
     elif turn.slots.get("draft_id") and turn.slots.get("confirmed"):
-        await ticket_form.submit(turn, services, reply)
+        await ticket_submit.submit(turn, services, reply)
     elif "提交" in turn.text and (last := turn.slots.get("last_ticket")):
         reply.say(f"您的诉求已经提交过了，工单号是{last}，不用再提交一次。", "查工单进度")
     else:

@@ -8,20 +8,14 @@ rules, which is how a question in the middle of the form is answered.
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
-
 from actions import reading
 from actions.danger import kind_of
 from actions.protocol import Catalogue, Heard, Reply, Turn
 from actions.reading import ANONYMOUS, NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
-from actions.wording import say_created
 from assistant.privacy import mask_name
-from assistant.tickets.errors import IncompleteDraft, KeyReused
-from assistant.tickets.model import TicketDraft
 from nlu.labels import FALLBACK
 
-log = structlog.get_logger()
 ACTIONS = Catalogue()
 
 FORM = "ticket_form"
@@ -212,8 +206,11 @@ def _take_place(turn: Turn, reply: Reply) -> None:
     spoken = reading.place_from_reply(text) if intent in _BELONGS | _WEAK else None
     marked = reading.place_in(heard)
     place = spoken if spoken and len(spoken) <= 40 else marked or spoken
+    corrected: dict[str, Any] = {}
     if intent == "correct":
-        place = reading.corrected_value(text) or place
+        corrected = _corrections(turn)
+        said = reading.corrected_value(text) if reading.field_named(text) in (None, "place") else None
+        place = corrected.pop("place", None) or said or (marked if not corrected else None)
     if not place and intent in _BELONGS | _WEAK:
         if reading.says_nowhere(text):
             place = NO_PLACE
@@ -226,7 +223,7 @@ def _take_place(turn: Turn, reply: Reply) -> None:
                 return
         elif turn.times_asked("place") > 1 and intent not in _DESCRIBES:
             place = reading.place_as_last_resort(text)
-    found = _extras(turn)
+    found = _extras(turn) | corrected
     if place and (intent in _BELONGS | _WEAK or (marked and not text.endswith(("?", "？", "吗")))):
         found["place"] = place
     if not found and intent in _BELONGS:
@@ -354,101 +351,3 @@ def _ask_confirmation(slots: Mapping[str, Any], reply: Reply) -> None:
     )
     lines.append("没问题就点“确认提交”。")
     reply.say("\n".join(lines), "确认提交", "修改", "取消")
-
-
-# --- submitting ----------------------------------------------------------------------------------------------------
-
-
-@ACTIONS.action("action_submit_ticket")
-async def submit(turn: Turn, services: ActionServices, reply: Reply) -> None:
-    """Create the ticket of a confirmed draft.
-
-    Checks by itself that the draft is complete and confirmed: when a form's validation fails, Rasa goes on to this
-    action all the same. The draft's id is the idempotency key, so a confirmation that is repeated makes no second
-    ticket.
-    """
-    slots = turn.slots
-    missing = [name for name in ("draft_id", *REQUIRED) if not slots.get(name)]
-    if missing:
-        log.warning("submit_incomplete", missing=missing)
-        if "draft_id" in missing or "description" in missing:
-            reply.say("这件事我还没有记全，请再说一下发生了什么，我重新帮您登记。", "转人工")
-        else:
-            reply.go_on_with(FORM)
-        return
-    try:
-        ticket = await services.tickets.submit(await _draft(turn, services), key=slots["draft_id"], actor="resident")
-    except KeyReused:
-        # An earlier confirmation arrived, its answer was lost, and the resident changed the draft meanwhile.
-        await _supplement_earlier(turn, services, reply)
-        return
-    except IncompleteDraft as error:
-        log.warning("submit_refused", missing=list(error.missing))
-        reply.put(confirmed=None, **{name: None for name in error.missing if name in REQUIRED})
-        reply.say("还差一点信息。")
-        reply.go_on_with(FORM)
-        return
-    except Exception as error:
-        log.error("submit_failed", error=type(error).__name__)
-        reply.say(
-            "系统刚才没能提交成功，您填的内容都还在。请稍等一会儿再点“确认提交”，或者找人工帮您。", "确认提交", "转人工"
-        )
-        return
-    reply.forget_all()
-    reply.put(last_ticket=ticket.number)
-    reply.say(say_created(services.city, ticket), "查工单进度", "补充情况", custom={"ticket": ticket.public()})
-
-
-async def _draft(turn: Turn, services: ActionServices) -> TicketDraft:
-    slots = turn.slots
-    contact, place = str(slots["contact"]), str(slots["place"])
-    category1, _, category2 = str(slots["category"]).partition("/")
-    anonymous = contact == ANONYMOUS
-    phone = None
-    if not anonymous:
-        phone = await services.requester_phone(turn.conversation_id, contact) or contact
-    return TicketDraft(
-        request_type=slots["request_type"],
-        category1=category1,
-        category2=category2 or None,
-        title=reading.title_of(slots["description"]),
-        description=slots["description"],
-        place=None if place in (NO_PLACE, UNKNOWN_PLACE) else place,
-        event_time=slots.get("event_time"),
-        phone=phone,
-        name=None if anonymous else slots.get("contact_name"),
-        anonymous=anonymous,
-        confidential=bool(slots.get("confidential")),
-        urgency=slots.get("urgency") or "一般",
-        conversation_id=turn.conversation_id,
-        channel=await services.channel(turn.conversation_id),
-        confidences=dict(slots.get("confidence") or {}),
-    )
-
-
-async def _supplement_earlier(turn: Turn, services: ActionServices, reply: Reply) -> None:
-    ticket = next(iter(await services.tickets.find(conversation_id=turn.conversation_id, limit=1)), None)
-    if ticket is None:
-        reply.say("这件事好像已经提交过了，但我没找到工单号。我请人工帮您查一下吧。", "转人工")
-        return
-    slots = turn.slots
-    text = f"更正：{slots['description']}（地点：{slots['place']}；时间：{slots.get('event_time') or '未填'}）"
-    await services.tickets.add_supplement(ticket.number, text, key=turn.key, actor="resident")
-    reply.forget_all()
-    reply.put(last_ticket=ticket.number)
-    reply.say(
-        f"这件事刚才已经提交成功，工单号是{ticket.number}；您改过的内容我补充进去了。",
-        custom={"ticket": ticket.public()},
-    )
-
-
-@ACTIONS.action("action_cancel_ticket")
-async def cancel(turn: Turn, services: ActionServices, reply: Reply) -> None:
-    """Drop the draft."""
-    last = turn.slots.get("last_ticket")
-    reply.forget_all()
-    if last:
-        reply.put(last_ticket=last)
-    reply.say("好的，这次就不登记了，刚才填的内容不会提交。以后有需要随时找我。")
-    if last and turn.intent == "ticket_withdraw":
-        reply.say(f"如果您是想撤回之前的工单{last}，请点“撤回工单”。", "撤回工单")

@@ -196,6 +196,14 @@ async def test_a_correction_before_the_summary(talk: Talk) -> None:
     assert "地点：花园路86号" in await talk.say("匿名")
 
 
+async def test_a_time_that_is_corrected_is_no_place(talk: Talk) -> None:
+    await talk.say("楼上天天装修", "file_request", time="天天")
+    assert "哪里" in await talk.say("时间写错了，应该是周末", "correct")
+    await talk.say("东风路3号院", "inform_place", place="东风路3号院")
+    answer = await talk.say("匿名")
+    assert "时间：周末" in answer and "地点：东风路3号院" in answer
+
+
 async def test_a_resident_who_does_not_know_the_place_is_not_asked_for_ever(talk: Talk) -> None:
     await talk.say("河里好多死鱼", "file_request")
     assert "大概" in await talk.say("不知道", "nlu_fallback")
