@@ -1,0 +1,144 @@
+"""Our own training data: Rasa's NLU files and the JSON-lines files beside them, checked on reading."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nlu import labels
+from nlu.errors import DataError
+from nlu.public_data import rows
+
+LEAST = 5
+"""Fewest examples a class needs."""
+
+BUTTONS = "buttons.yml"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A sentence with what it means; empty strings where a file does not say."""
+
+    text: str
+    intent: str = ""
+    request_type: str = ""
+    category1: str = ""
+    category2: str = ""
+    urgency: str = ""
+
+
+def intents(folder: Path) -> list[Example]:
+    """The examples of every `*.yml` in Rasa's NLU format under `folder`; buttons come first.
+
+    Raises DataError with file, line and remedy for broken YAML, unknown intents and intents with too few examples.
+    """
+    found: list[Example] = []
+    files = sorted(folder.glob("*.yml"), key=lambda path: (path.name != BUTTONS, path.name))
+    for path in files:
+        found += intents_of(path)
+    check_counts(folder, Counter(example.intent for example in found), "intent")
+    return found
+
+
+def intents_of(path: Path) -> list[Example]:
+    """The examples of one file in Rasa's NLU format, checked."""
+    text = _utf8(path)
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise DataError(
+            path, mark.line + 1 if mark else None, "not valid YAML", "Compare with Rasa's NLU format"
+        ) from error
+    groups = content.get("nlu") if isinstance(content, dict) else None
+    if not isinstance(groups, list):
+        raise DataError(path, 1, "no list under 'nlu:'", "Compare with Rasa's NLU format")
+    lines = text.splitlines()
+    found = []
+    for group in groups:
+        name = str(group.get("intent", "")) if isinstance(group, dict) else ""
+        if name not in labels.INTENTS:
+            raise DataError(path, _line(lines, f"intent: {name}"), f"unknown intent '{name}'", _one_of(labels.INTENTS))
+        for line in str(group.get("examples", "")).splitlines():
+            example = re.sub(r"^\s*-\s?", "", line).strip()
+            if example:
+                found.append(Example(example, intent=name))
+    return found
+
+
+def categories(path: Path, tree: dict[str, list[str]] | None = None) -> list[Example]:
+    """Rows `{text, request_type, category1, category2, urgency}`; `tree` limits the second level if given.
+
+    Raises DataError for unknown labels and for classes with fewer than five examples.
+    """
+    found = []
+    for number, row in enumerate(rows(path), 1):
+        example = Example(
+            text=_text(path, number, row),
+            request_type=_known(path, number, row, "request_type", labels.REQUEST_TYPES),
+            category1=_known(path, number, row, "category1", labels.CATEGORIES),
+            category2=str(row.get("category2", "")),
+            urgency=_known(path, number, row, "urgency", labels.URGENCIES),
+        )
+        if tree is not None and example.category2 not in tree.get(example.category1, []):
+            problem = f"unknown second-level category '{example.category1}/{example.category2}'"
+            raise DataError(path, number, problem, _one_of(tree.get(example.category1, [])))
+        found.append(example)
+    check_counts(path, Counter(f"{e.category1}/{e.category2}" for e in found), "category2")
+    return found
+
+
+def urgencies(path: Path) -> list[Example]:
+    """Rows `{text, urgency}` about danger and what only sounds like it."""
+    found = [
+        Example(_text(path, n, row), urgency=_known(path, n, row, "urgency", labels.URGENCIES))
+        for n, row in enumerate(rows(path), 1)
+    ]
+    check_counts(path, Counter(example.urgency for example in found), "urgency")
+    return found
+
+
+def check_counts(path: Path, counts: Counter[str], what: str) -> None:
+    """Raises DataError when a class has fewer than five examples."""
+    for name, count in counts.items():
+        if count < LEAST:
+            problem = f"{what} '{name}' has {count} example{'s' * (count != 1)}, at least {LEAST} are needed"
+            raise DataError(path, None, problem, "Write more examples, or remove the class")
+
+
+def _text(path: Path, number: int, row: dict[str, Any]) -> str:
+    text = row.get("text")
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(path, number, "no text", 'Give every row a "text" that is not empty')
+    return text
+
+
+def _known(path: Path, number: int, row: dict[str, Any], field: str, names: tuple[str, ...]) -> str:
+    value = str(row.get(field, ""))
+    if value not in names:
+        raise DataError(path, number, f"unknown {field} '{value}'", _one_of(names))
+    return value
+
+
+def _one_of(names: tuple[str, ...] | list[str]) -> str:
+    return "Use one of: " + " ".join(names)
+
+
+def _line(lines: list[str], needle: str) -> int | None:
+    return next((i for i, line in enumerate(lines, 1) if needle in line), None)
+
+
+def _utf8(path: Path) -> str:
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise DataError(
+            path, line, "the file is not UTF-8", "Save it as UTF-8, for example with iconv -t UTF-8"
+        ) from error

@@ -1,0 +1,194 @@
+"""Fits the linear heads: logistic regression on sentence vectors, optionally beside one on hashed n-grams.
+
+How much the n-grams say, the temperature and the thresholds are chosen on out-of-fold predictions, never on the
+training fit and never on a test set. Needs the `train` extra.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import StratifiedKFold
+
+from nlu import ngrams
+from nlu.heads import softmax
+
+Floats = npt.NDArray[np.float32]
+_SHARES = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8)
+_FOLDS = 4
+_GRAM_STRENGTH = 20.0
+
+
+@dataclass(slots=True)
+class HeadData:
+    """What one head learns from.
+
+    `weights` says how much a row counts, `judged` whether it may choose parameters; a row without a vector teaches
+    only the n-grams.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    vectors: list[Floats | None] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    judged: list[bool] = field(default_factory=list)
+
+    def add(self, text: str, vector: Floats | None, label: str, weight: float = 1.0, *, judged: bool = True) -> None:
+        """Adds one row."""
+        self.texts.append(text)
+        self.vectors.append(vector)
+        self.labels.append(label)
+        self.weights.append(weight)
+        self.judged.append(judged)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedHead:
+    """Arrays and settings as they are stored, and the out-of-fold figures they were chosen by."""
+
+    arrays: dict[str, npt.NDArray[Any]]
+    config: dict[str, Any]
+    probabilities: Floats  # out-of-fold, calibrated, rows in the order of the data
+    figures: dict[str, float]
+
+
+def fit(
+    data: HeadData, classes: Sequence[str], *, buckets: int = 0, strength: float = 0.05, seed: int = 7
+) -> FittedHead:
+    """Fits one head.
+
+    Args:
+        data: the rows.
+        classes: labels in the order they are stored; those without rows are left out.
+        buckets: number of hashed n-gram buckets beside the vectors; 0 for none.
+        strength: inverse regularisation of the part on (standardised) vectors.
+    """
+    counts = Counter(data.labels)
+    names = [name for name in classes if counts[name]]
+    index = {name: i for i, name in enumerate(names)}
+    y = np.array([index[label] for label in data.labels])
+    width = next(len(vector) for vector in data.vectors if vector is not None)
+    x = np.stack([np.zeros(width, np.float32) if vector is None else vector for vector in data.vectors])
+    dense_rows = np.array([vector is not None for vector in data.vectors])
+    weights = np.array(data.weights) * _balance(y, np.array(data.weights))
+    judged = np.array(data.judged) & dense_rows
+    mean, scale = x[dense_rows].mean(0), x[dense_rows].std(0) + 1e-6
+    z = (x - mean) / scale
+    grams, idf = _gram_matrix(data.texts, buckets) if buckets else (None, None)
+
+    dense = np.zeros((len(y), len(names)), np.float32)
+    sparse = np.zeros_like(dense)
+    for train, held in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(z, y):
+        here = train[dense_rows[train]]
+        _spread(_fit(z[here], y[here], weights[here], strength), z[held], dense, held)
+        if grams is not None:
+            _spread(_fit(grams[train], y[train], weights[train], _GRAM_STRENGTH), grams[held], sparse, held)
+    share = _best_share(dense[judged], sparse[judged], y[judged]) if grams is not None else 0.0
+    mixed: Floats = ((1 - share) * dense + share * sparse).astype(np.float32)
+    temperature = _temperature(mixed[judged], y[judged])
+    calibrated = softmax((np.log(mixed + 1e-9) / temperature).astype(np.float32))
+    guess = calibrated.argmax(1)
+    figures = {
+        "rows": float(len(y)),
+        "accuracy": float((guess == y)[judged].mean()),
+        "macro_f1": float(f1_score(y[judged], guess[judged], average="macro")),
+        "ece": calibration_error(calibrated[judged], y[judged]),
+    }
+    full = _fit(z[dense_rows], y[dense_rows], weights[dense_rows], strength)
+    weight, bias = _coefficients(full)
+    weight = (weight / scale).astype(np.float32)
+    arrays: dict[str, npt.NDArray[Any]] = {"weight": weight.astype(np.float32), "bias": bias - weight @ mean}
+    if share and grams is not None and idf is not None:
+        gram_weight, gram_bias = _coefficients(_fit(grams, y, weights, _GRAM_STRENGTH))
+        arrays |= {
+            "gram_weight": np.ascontiguousarray(gram_weight.T).astype(np.float16),
+            "gram_bias": gram_bias,
+            "idf": idf,
+        }
+    config = {"labels": names, "temperature": round(temperature, 4), "share": share}
+    return FittedHead(arrays, config, calibrated, figures)
+
+
+def threshold(probabilities: Floats, labels: Sequence[str], names: Sequence[str], wanted: float) -> float:
+    """The lowest confidence from which the accepted answers are right in at least `wanted` of the cases."""
+    right = np.array([names[i] for i in probabilities.argmax(1)]) == np.array(labels)
+    confidence = probabilities.max(1)
+    for limit in np.arange(0.1, 0.95, 0.01):
+        accepted = confidence >= limit
+        if accepted.any() and right[accepted].mean() >= wanted:
+            return round(float(limit), 2)
+    return 0.95
+
+
+def calibration_error(probabilities: Floats, y: npt.NDArray[np.int64], bins: int = 10) -> float:
+    """Expected calibration error: mean gap between confidence and accuracy over equal bins of confidence."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == y
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [
+        (place == b).mean() * abs(float(confidence[place == b].mean()) - float(right[place == b].mean()))
+        for b in range(bins)
+        if (place == b).any()
+    ]
+    return float(sum(gaps))
+
+
+def _coefficients(model: LogisticRegression) -> tuple[Floats, Floats]:
+    """Weights (classes, features) and biases; for two classes scikit-learn keeps only the second's."""
+    weight: Floats = np.asarray(model.coef_, np.float32)
+    bias: Floats = np.asarray(model.intercept_, np.float32)
+    if len(bias) == 1:
+        return np.concatenate([np.zeros_like(weight), weight]), np.concatenate([np.zeros_like(bias), bias])
+    return weight, bias
+
+
+def _spread(model: LogisticRegression, x: Any, into: Floats, rows: npt.NDArray[np.int64]) -> None:
+    """Writes the probabilities of `x` into the given rows; a class unseen in this fold keeps 0."""
+    into[np.ix_(rows, model.classes_)] = model.predict_proba(x)
+
+
+def _balance(y: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Square root of the inverse class frequency: rare classes gain without drowning the frequent ones."""
+    totals = np.bincount(y, weights=weights)
+    return np.asarray(np.sqrt(totals.mean() / totals[y]))
+
+
+def _fit(x: Any, y: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, max_iter=150, tol=1e-3).fit(x, y, sample_weight=weights)
+
+
+def _gram_matrix(texts: Sequence[str], buckets: int) -> tuple[csr_matrix, npt.NDArray[np.float16]]:
+    counted = [ngrams.count(text, buckets) for text in texts]
+    seen = np.zeros(buckets)
+    for indices, _ in counted:
+        seen[indices] += 1
+    idf = (np.log((1 + len(texts)) / (1 + seen)) + 1).astype(np.float16)
+    values = [ngrams.weigh(indices, counts, idf) for indices, counts in counted]
+    pointers = np.cumsum([0, *(len(indices) for indices, _ in counted)])
+    columns = np.concatenate([indices for indices, _ in counted])
+    return csr_matrix((np.concatenate(values), columns, pointers), shape=(len(texts), buckets)), idf
+
+
+def _best_share(dense: Floats, sparse: Floats, y: npt.NDArray[np.int64]) -> float:
+    def quality(share: float) -> float:
+        return float(f1_score(y, ((1 - share) * dense + share * sparse).argmax(1), average="macro"))
+
+    best = max(_SHARES, key=quality)
+    return best if quality(best) > quality(0.0) + 0.002 else 0.0
+
+
+def _temperature(mixed: Floats, y: npt.NDArray[np.int64]) -> float:
+    logs = np.log(mixed + 1e-9)
+
+    def loss(temperature: float) -> float:
+        return -float(np.log(softmax((logs / temperature).astype(np.float32))[np.arange(len(y)), y] + 1e-9).mean())
+
+    return float(minimize_scalar(loss, bounds=(0.2, 5.0), method="bounded").x)

@@ -1,0 +1,181 @@
+"""What sits on the encoder: linear heads (with or without n-grams beside them) and the tagger of place names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nlu import ngrams
+
+Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[np.generic]
+
+
+def softmax(scores: Floats) -> Floats:
+    """Probabilities over the last axis."""
+    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A classifier over the sentence vector; `share` of the decision may go to hashed n-grams of the whole text.
+
+    Both parts give probabilities, these are averaged, and the average is calibrated with one temperature
+    (Guo et al., On Calibration of Modern Neural Networks, 2017).
+    """
+
+    labels: tuple[str, ...]
+    weight: Floats  # (labels, width)
+    bias: Floats
+    temperature: float
+    share: float = 0.0
+    gram_weight: npt.NDArray[np.float16] | None = None  # (buckets, labels)
+    gram_bias: Floats | None = None
+    idf: npt.NDArray[np.float16] | None = None
+
+    def probabilities(self, vector: Floats, text: str) -> Floats:
+        """Calibrated probabilities, in the order of `labels`."""
+        mixed = softmax(self.weight @ vector + self.bias)
+        if self.share and self.gram_weight is not None and self.idf is not None and self.gram_bias is not None:
+            indices, values = ngrams.count(text, len(self.idf))
+            weighted = ngrams.weigh(indices, values, self.idf)
+            scores = weighted @ self.gram_weight[indices].astype(np.float32) + self.gram_bias
+            mixed = (1 - self.share) * mixed + self.share * softmax(scores)
+        return softmax(np.log(mixed + 1e-9) / self.temperature)
+
+    @classmethod
+    def from_arrays(cls, name: str, arrays: Mapping[str, Array], config: Mapping[str, object]) -> Head:
+        """Rebuilds the head `name` from the arrays of `heads.npz` and its entry in `config.json`."""
+        get = arrays.get
+        labels = config["labels"]
+        assert isinstance(labels, list)
+        gram_bias = get(f"{name}.gram_bias")
+        gram_weight, idf = get(f"{name}.gram_weight"), get(f"{name}.idf")
+        return cls(
+            labels=tuple(labels),
+            weight=np.asarray(arrays[f"{name}.weight"], np.float32),
+            bias=np.asarray(arrays[f"{name}.bias"], np.float32),
+            temperature=float(str(config["temperature"])),
+            share=float(str(config.get("share", 0.0))),
+            gram_weight=None if gram_weight is None else np.asarray(gram_weight, np.float16),
+            gram_bias=None if gram_bias is None else np.asarray(gram_bias, np.float32),
+            idf=None if idf is None else np.asarray(idf, np.float16),
+        )
+
+
+_CONTEXT = (-2, -1, 0, 1, 2)
+_POSITIONS = 3  # a character is the first, second or later one of its word piece
+
+
+@dataclass(frozen=True, slots=True)
+class Tagger:
+    """BIO tags for every character, from the state of its word piece and its neighbours.
+
+    Word pieces do not end where place names end ("85号楼下"), so the tags are given per character: the piece's hidden
+    state, the character's place in it and small vectors of five characters around it go through one hidden layer;
+    the best sequence that BIO allows is found by Viterbi.
+    """
+
+    types: tuple[str, ...]
+    characters: dict[str, int]  # 0 is outside the text, 1 is an unknown character
+    state_weight: Floats  # (width, inner)
+    table: Floats  # (characters, small)
+    table_weight: Floats  # (5 * small, inner)
+    position: Floats  # (3, inner)
+    bias: Floats  # (inner,)
+    out_weight: Floats  # (inner, 1 + 2 * types)
+    out_bias: Floats
+
+    def spans(self, text: str, hidden: Floats, offsets: list[tuple[int, int]]) -> list[tuple[str, int, int, float]]:
+        """(type, start, end, confidence) of every name found, in order; confidence is the mean over its characters."""
+        if not len(hidden) or not text:
+            return []
+        pieces, positions = align(len(text), offsets)
+        ids = np.array([self.characters.get(char, 1) for char in text], np.int64)
+        padded = np.concatenate([[0, 0], ids, [0, 0]])
+        around = np.concatenate([self.table[padded[2 + d : 2 + d + len(ids)]] for d in _CONTEXT], axis=1)
+        inner = (hidden @ self.state_weight)[pieces] + around @ self.table_weight + self.position[positions] + self.bias
+        logits = np.maximum(inner, 0) @ self.out_weight + self.out_bias
+        probabilities = softmax(np.asarray(logits, np.float32))
+        tags = best_tags(np.log(probabilities + 1e-9))
+        found = []
+        for start, end, kind in runs(tags):
+            confidence = float(probabilities[np.arange(start, end), tags[start:end]].mean())
+            found.append((self.types[kind], start, end, confidence))
+        return found
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array], types: list[str]) -> Tagger:
+        """Rebuilds the tagger from the arrays of `heads.npz`."""
+        chars = "".join(chr(code) for code in np.asarray(arrays["tagger.characters"], np.int64))
+
+        def floats(name: str) -> Floats:
+            return np.asarray(arrays[f"tagger.{name}"], np.float32)
+
+        return cls(
+            types=tuple(types),
+            characters={char: i + 2 for i, char in enumerate(chars)},
+            state_weight=floats("state_weight"),
+            table=floats("table"),
+            table_weight=floats("table_weight"),
+            position=floats("position"),
+            bias=floats("bias"),
+            out_weight=floats("out_weight"),
+            out_bias=floats("out_bias"),
+        )
+
+
+def align(length: int, offsets: list[tuple[int, int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """For each character of the text: its word piece, and whether it is the first, second or later one in it.
+
+    Characters without a piece (blanks) belong to the piece before them.
+    """
+    pieces = np.zeros(length, np.int64)
+    positions = np.zeros(length, np.int64)
+    at = 0
+    for piece, (start, end) in enumerate(offsets):
+        pieces[at:end] = piece
+        for i in range(max(start, at), min(end, length)):
+            positions[i] = min(i - start, _POSITIONS - 1)
+        at = max(at, end)
+    pieces[at:] = max(len(offsets) - 1, 0)
+    return pieces, positions
+
+
+def best_tags(scores: Floats) -> npt.NDArray[np.int64]:
+    """The best tag sequence in which every I- follows a B- or I- of its type (tags: O, B-0, I-0, B-1, I-1, …)."""
+    n, k = scores.shape
+    inside = np.arange(2, k, 2)
+    back = np.zeros((n, k), np.int64)
+    best = scores[0].copy()
+    best[inside] = -np.inf
+    for i in range(1, n):
+        top = int(best.argmax())
+        step = np.full(k, best[top])
+        back[i] = top
+        own, begin = best[inside], best[inside - 1]
+        step[inside] = np.maximum(own, begin)
+        back[i, inside] = np.where(own >= begin, inside, inside - 1)
+        best = step + scores[i]
+    tags = np.zeros(n, np.int64)
+    tags[-1] = best.argmax()
+    for i in range(n - 1, 0, -1):
+        tags[i - 1] = back[i, tags[i]]
+    return tags
+
+
+def runs(tags: npt.NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """(start, end, type number) of every name in a BIO sequence."""
+    found: list[tuple[int, int, int]] = []
+    start = kind = -1
+    for i, tag in enumerate([*tags.tolist(), 0]):
+        if start >= 0 and (tag == 0 or tag % 2 == 1):
+            found.append((start, i, kind))
+            start = -1
+        if tag % 2 == 1:
+            start, kind = i, tag // 2
+    return found

@@ -1,0 +1,97 @@
+"""Entities that have a form: telephone, identity card, plate, ticket number, e-mail, name after a cue, time.
+
+A masked telephone (`138****5678`) or identity card (`410101********1234`) is found like a plain one, because the
+dialogue engine sees the masked text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nlu import times
+
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_PHONE = re.compile(
+    r"(?<![\d*])(?:\+?86[- ]?)?1[3-9]\d(?:[- ]?\d{4}[- ]?\d{4}|\*{4}\d{4})(?![\d*])"
+    r"|(?<![\d*])0\d{2,3}[- )]?[2-9]\d{6,7}(?![\d*])"
+    r"|(?<![\d*])[48]00-?\d{3}-?\d{4}(?![\d*])"
+    r"|[幺一]\s?[三四五六七八九](?:\s?[幺零〇一二两三四五六七八九]){9}(?![零〇一二三四五六七八九])"
+)
+_LOCAL_PHONE = re.compile(r"(?:电话|座机|热线|号码)(?:号码)?[是为:： ]{0,2}([2-9]\d{6,7})(?!\d)")
+_ID_CARD = re.compile(
+    r"(?<![\dA-Za-z*])[1-8]\d{5}(?:(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx]"
+    r"|\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}|\*{6,8}\d{2,3}[\dXx])(?![\dA-Za-z*])"
+)
+_PLATE = re.compile(
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Za-z][·•. -]?"
+    r"(?:[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳]|(?=[A-Za-z]{0,3}\d)[A-HJ-NP-Za-hj-np-z0-9]{5,6})(?![A-Za-z0-9])"
+)
+_TICKET = re.compile(r"(?<![A-Za-z0-9])(?:[A-Za-z]{1,4}[- ]?\d{8}[- ]?\d{3,8}|[A-Za-z]{2,4}-?\d{6,16})(?![A-Za-z0-9])")
+_CUED_TICKET = re.compile(
+    r"(?:工单|受理|查询|投诉|单子|诉求)?(?:编号|单号|号码|号)(?:是|为)?[:： ]{0,2}"
+    r"([A-Za-z]{0,4}-?\d{6,18}(?:-\d{2,8})?)(?![\dA-Za-z*])"
+)
+_EMAIL = re.compile(
+    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,10}(?![A-Za-z0-9-])"
+)
+
+_SURNAMES = (
+    "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦尤许何吕施张孔曹严华金魏陶姜戚谢邹喻柏窦章云苏潘葛范彭郎鲁韦昌马苗凤花方俞任袁"
+    "柳鲍史唐费廉岑薛雷贺倪汤滕殷罗毕郝安常乐于傅齐康伍余顾孟黄穆萧尹姚邵汪祁毛狄米戴宋庞熊纪舒屈项祝董梁杜阮蓝席季麻"
+    "贾路江童颜郭梅盛林刁钟徐邱骆高夏蔡田樊胡凌霍虞万柯管卢莫房缪丁宣邓洪包左石崔吉龚程邢裴陆翁荀甄曲封储靳段焦牧田"
+    "车侯全班仇伊宫宁栾甘厉祖武符刘景詹束龙叶司黎溥印白蒲从索赖卓屠蒙池乔闻党翟谭劳冉桑桂牛边燕尚农温庄晏柴瞿阎连习艾"
+    "容向古易廖耿满匡寇广师巩聂关荆游权盖肖闫"
+)
+_DOUBLE = "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|夏侯"
+_SURNAME = rf"(?:{_DOUBLE}|[{_SURNAMES}])"
+_NAME_END = r"(?=$|[，。、,.;；!！?？\s）)（(]|电话|手机|联系|身份证|今年|男|女|是|住|家住|的|1\d|\d)"
+_NAME = re.compile(
+    rf"(?:我叫|名叫|名字叫|姓名[是为]?[:： ]?|联系人[是为]?[:： ]?|本人叫|名字[是为]?[:： ]?)"
+    rf"({_SURNAME}[一-龥]{{1,2}}?){_NAME_END}"
+    rf"|(?:我是|本人|^)({_SURNAME}[一-龥]{{1,2}})(?=[，,、 ]\s?(?:电话|手机|1\d{{2}}|联系))"
+    rf"|(?:我姓|免贵姓|姓)({_SURNAME})(?![一-龥]名)"
+    rf"|(?:我是|我叫|找|给|联系)?({_SURNAME}[一-龥]{{0,2}}(?:先生|女士|小姐|师傅|大爷|大妈|阿姨|奶奶))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A stretch of the text with its type; `text[start:end]` is what was found."""
+
+    type: str
+    start: int
+    end: int
+
+
+def narrow(text: str) -> str:
+    """Full-width digits, letters and signs as half-width ones; every character keeps its position."""
+    return text.translate(_FULL_WIDTH)
+
+
+def find(text: str) -> list[Found]:
+    """Everything with a form in the text, in order, without overlaps; earlier kinds win (a card is no telephone)."""
+    plain = narrow(text)
+    taken: list[Found] = []
+    for candidate in _candidates(text, plain):
+        if all(candidate.end <= other.start or candidate.start >= other.end for other in taken):
+            taken.append(candidate)
+    return sorted(taken, key=lambda found: found.start)
+
+
+def _candidates(text: str, plain: str) -> Iterator[Found]:
+    for kind, pattern in (("email", _EMAIL), ("id_card", _ID_CARD), ("phone", _PHONE), ("phone", _LOCAL_PHONE)):
+        yield from _matches(kind, pattern, plain)
+    yield from _matches("plate", _PLATE, plain)
+    yield from _matches("ticket_number", _CUED_TICKET, plain)
+    yield from _matches("ticket_number", _TICKET, plain)
+    yield from _matches("name", _NAME, text)
+    for start, end in times.find(plain):
+        yield Found("time", start, end)
+
+
+def _matches(kind: str, pattern: re.Pattern[str], text: str) -> Iterator[Found]:
+    for match in pattern.finditer(text):
+        group = next((i for i in range(1, (pattern.groups or 0) + 1) if match.group(i)), 0)
+        yield Found(kind, match.start(group), match.end(group))

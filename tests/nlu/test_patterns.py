@@ -1,0 +1,126 @@
+"""Entities with a form: found as residents write them, and not found where they only look alike."""
+
+import itertools
+
+import pytest
+
+from nlu import patterns
+
+
+def found(text: str, kind: str) -> list[str]:
+    return [text[f.start : f.end] for f in patterns.find(text) if f.type == kind]
+
+
+@pytest.mark.parametrize(
+    ("text", "phone"),
+    [
+        ("电话13812345678", "13812345678"),
+        ("打138****5678找我", "138****5678"),
+        ("我的号是138-1234-5678。", "138-1234-5678"),
+        ("座机 0371-67181234", "0371-67181234"),
+        ("客服4001234567", "4001234567"),
+        ("１３８１２３４５６７８", "１３８１２３４５６７８"),
+        ("幺三八零零零零一二三四", "幺三八零零零零一二三四"),
+        ("电话67181234", "67181234"),
+        ("+86 13812345678", "+86 13812345678"),
+    ],
+)
+def test_telephones_are_found(text: str, phone: str) -> None:
+    assert found(text, "phone") == [phone]
+
+
+@pytest.mark.parametrize("text", ["金额138123456789元", "订单20240501000123", "花了13800块", "410105199003071234", ""])
+def test_other_numbers_are_no_telephones(text: str) -> None:
+    assert found(text, "phone") == []
+
+
+@pytest.mark.parametrize("card", ["410105199003071234", "41010519900307123X", "410101********1234", "410105900307123"])
+def test_identity_cards_are_found(card: str) -> None:
+    assert found(f"身份证{card}，谢谢", "id_card") == [card]
+
+
+@pytest.mark.parametrize("text", ["410105199013071234", "999999999999999999999", "4101051990030712345"])
+def test_impossible_cards_are_not(text: str) -> None:
+    assert found(text, "id_card") == []
+
+
+@pytest.mark.parametrize("plate", ["豫A12345", "豫AD12345", "京A·F0236", "豫a9k88c"])
+def test_plates_are_found(plate: str) -> None:
+    assert found(f"{plate}天天堵门", "plate") == [plate]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("工单号2024050100012", "2024050100012"),
+        ("查一下MS20240601-0008", "MS20240601-0008"),
+        ("编号是：ZZ-20240601-000123吗", "ZZ-20240601-000123"),
+    ],
+)
+def test_ticket_numbers_are_found(text: str, number: str) -> None:
+    assert found(text, "ticket_number") == [number]
+
+
+def test_a_masked_telephone_is_never_a_ticket_number() -> None:
+    assert found("号码138****5678", "ticket_number") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("我叫王建国，住这儿", "王建国"),
+        ("我姓刘 电话186****2233", "刘"),
+        ("李女士", "李女士"),
+        ("姓名陈红 手机152****8080", "陈红"),
+        ("本人周强，电话136****7766", "周强"),
+    ],
+)
+def test_names_are_found_after_a_cue(text: str, name: str) -> None:
+    assert found(text, "name") == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("每天晚上油烟很大", "每天晚上"),
+        ("昨天下午3点在那儿", "昨天下午3点"),
+        ("凌晨两点到五点一直施工", "凌晨两点到五点"),
+        ("上个月交的钱", "上个月"),
+        ("2023年5月6日上午9:30停的", "2023年5月6日上午9:30"),
+        ("从早上六点到晚上十点没停", "从早上六点到晚上十点"),
+        ("两年前买的房", "两年前"),
+        ("夜儿个黑了一夜", "夜儿个"),
+        ("每周三停水", "每周三"),
+        ("周末和节假日都来", "周末和节假日"),
+        ("晚上八点半以后", "晚上八点半以后"),
+        ("刚才还有", "刚才"),
+        ("星期一到星期五", "星期一到星期五"),
+    ],
+)
+def test_times_are_found(text: str, time: str) -> None:
+    assert found(text, "time") == [time]
+
+
+@pytest.mark.parametrize(
+    "text", ["提三点要求", "一点都不管", "7天无理由退货", "3号楼5单元", "花园路12号", "全家5口人", "有什么建议"]
+)
+def test_what_only_looks_like_a_time_is_none(text: str) -> None:
+    assert found(text, "time") == []
+
+
+def test_email_is_found() -> None:
+    assert found("发到zhang.san@example.com就行", "email") == ["zhang.san@example.com"]
+
+
+def test_spans_never_overlap_and_fit_the_text() -> None:
+    text = "我叫李强，电话13812345678，身份证410105199003071234，豫A12345昨天下午三点停在门口，工单号MS20240601-0008"
+    spans = patterns.find(text)
+    assert {span.type for span in spans} == {"name", "phone", "id_card", "plate", "time", "ticket_number"}
+    for before, after in itertools.pairwise(spans):
+        assert before.end <= after.start
+
+
+@pytest.mark.timeout(120)  # a runaway pattern would need hours
+@pytest.mark.parametrize("unit", ["1", "一", "13", "点到", "A1", "每天", "*", "1月1日"])
+def test_hostile_repetition_ends(unit: str) -> None:
+    assert all(0 <= span.start < span.end <= len(unit) * 5000 for span in patterns.find(unit * 5000))
