@@ -12,9 +12,13 @@ _GAP = r"[ \-–—.]?"
 
 _MOBILE = re.compile(rf"(?<![\d*])(?:(?:\+|00)?86{_GAP})?(1[3-9]\d(?:{_GAP}\d){{8}})(?![\d*])")
 _LANDLINE = re.compile(rf"(?<![\d*])(0\d{{2,3}}{_GAP}[2-9]\d{{6,7}})(?![\d*])")
-_ID_CARD = re.compile(r"(?<![\d*])([1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx])(?![\d*])")
+_ID_CARD = re.compile(
+    r"(?<![\d*])([1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx])(?![\d*])"
+)
 _BANK_CARD = re.compile(r"(?<![\d*])([3-6]\d{3}(?: ?\d){12,15})(?![\d*])")
-_SPOKEN_MOBILE = re.compile(rf"(?<![{''.join(_SPOKEN)}])([一幺][三四五六七八九][{''.join(_SPOKEN)}]{{9}})(?![{''.join(_SPOKEN)}])")
+_SPOKEN_MOBILE = re.compile(
+    rf"(?<![{''.join(_SPOKEN)}])([一幺][三四五六七八九][{''.join(_SPOKEN)}]{{9}})(?![{''.join(_SPOKEN)}])"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,14 +42,14 @@ def install_problem_handlers(app: FastAPI) -> None:
     """Answer every error of the application in one form."""
 
     async def ours(_request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, MinshengError)  # noqa: S101 - registered for this class
+        assert isinstance(error, MinshengError)
         headers = {"Retry-After": "5"} if error.status == 429 else None
         if error.status == 401:
             headers = {"WWW-Authenticate": "Bearer"}
         return problem(error.status, error.detail, error.code, headers)
 
     async def invalid(_request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+        assert isinstance(error, RequestValidationError)
         kinds: list[Any] = [item.get("type") for item in error.errors()]
         if "json_invalid" in kinds:
             return problem(400, "请求内容不是有效的JSON。", "invalid_json")
@@ -57,7 +57,7 @@ def install_problem_handlers(app: FastAPI) -> None:
         return problem(422, f"以下字段缺失或类型不对：{'、'.join(fields)}。", "invalid_field")
 
     async def http(_request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+        assert isinstance(error, HTTPException)
         return problem(error.status_code, _TITLES.get(error.status_code, "请求无法处理") + "。", "http", error.headers)  # type: ignore[arg-type]
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -45,9 +45,9 @@ def _postgres_binary(name: str) -> str:
 def postgres() -> Iterator[str]:
     """Yield `postgresql://user@127.0.0.1:port` of a fresh cluster without durability."""
     # Not below pytest's own folder, which only root may enter when root runs the tests.
-    with tempfile.TemporaryDirectory(prefix="minsheng-postgres-", ignore_cleanup_errors=True) as name:
-        with _postgres(Path(name)) as url:
-            yield url
+    folder = tempfile.TemporaryDirectory(prefix="minsheng-postgres-", ignore_cleanup_errors=True)
+    with folder as name, _postgres(Path(name)) as url:
+        yield url
 
 
 @contextmanager
@@ -75,6 +75,12 @@ def _postgres(folder: Path) -> Iterator[str]:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)
     try:
         _wait_for_port(port, process, log)
+        # The port is open a moment before the server takes connections.
+        ready = [_postgres_binary("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "5"]
+        for _ in range(600):
+            if subprocess.run(ready).returncode == 0:
+                break
+            time.sleep(0.1)
         yield f"postgresql://minsheng@127.0.0.1:{port}"
     finally:
         process.terminate()
