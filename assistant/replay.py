@@ -25,7 +25,7 @@ from assistant.client import ApiProblem, Conversation, PublicApi, run
 from assistant.dispatch.destinations.open311_message import reference
 from assistant.replay_script import MAX_TURNS, Resident, honest_not_found
 
-UNSENT = "待派遣"  # a ticket's state until a destination has taken it
+SETTLE_S = 3.0  # after the last arrival, a second copy would have come by then
 WITHHELD = "（内容不公开）"
 
 
@@ -154,20 +154,23 @@ class Replay:
         return messages
 
     async def _await_delivery(self, outcomes: list[Outcome], started_at: str, progress: Progress) -> "Delivery":
-        """Ask for the tickets until all are dispatched, or patience ends; then count what the desk received."""
+        """Ask the desk until it has every ticket, or patience ends; a little later look again, for doubles."""
         task = progress.add_task("送达", total=len(outcomes))
-        waiting, deadline = list(outcomes), time.monotonic() + self._wait_s
+        deadline = time.monotonic() + self._wait_s
         while True:
-            for outcome in waiting:
-                assert outcome.conversation is not None
-                outcome.state = (await self._api.ticket(outcome.number, outcome.conversation))["state"]
-            waiting = [outcome for outcome in waiting if outcome.state == UNSENT]
-            progress.update(task, completed=len(outcomes) - len(waiting))
-            if not waiting or time.monotonic() > deadline:
+            delivery = Delivery.of(outcomes, await self._arrived(started_at))
+            progress.update(task, completed=len(outcomes) - delivery.missing)
+            if not delivery.missing or time.monotonic() > deadline:
                 break
             await asyncio.sleep(1)
-        rows = await self._api.dispatched_since(started_at, api_key=os.environ.get("MINSHENG_OPEN311_API_KEY", ""))
-        return Delivery.of([outcome for outcome in outcomes if outcome.state != UNSENT], rows)
+        for outcome in outcomes:  # what the residents themselves see
+            assert outcome.conversation is not None
+            outcome.state = (await self._api.ticket(outcome.number, outcome.conversation))["state"]
+        await asyncio.sleep(SETTLE_S)
+        return Delivery.of(outcomes, await self._arrived(started_at))
+
+    async def _arrived(self, started_at: str) -> list[dict[str, Any]]:
+        return await self._api.dispatched_since(started_at, api_key=os.environ.get("MINSHENG_OPEN311_API_KEY", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,20 +181,22 @@ class Delivery:
     double: int = 0
     missing: int = 0
     withheld: int = 0
+    unseen: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, sent: Sequence[Outcome], rows: Iterable[dict[str, Any]]) -> "Delivery":
+    def of(cls, tickets: Sequence[Outcome], rows: Iterable[dict[str, Any]]) -> "Delivery":
         descriptions = [str(row["description"]) for row in rows]
         withheld = descriptions.count(WITHHELD)
         marks = Counter(line for text in descriptions for line in text.splitlines()[-1:])
-        counts = [marks[reference(f"{outcome.number}:create:1")] for outcome in sent]
-        unseen = counts.count(0)
-        hidden = min(unseen, withheld)
+        counts = {outcome.number: marks[reference(f"{outcome.number}:create:1")] for outcome in tickets}
+        unseen = frozenset(number for number, count in counts.items() if count == 0)
+        hidden = min(len(unseen), withheld)
         return cls(
-            once=counts.count(1) + hidden,
-            double=sum(count > 1 for count in counts) + max(0, withheld - unseen),
-            missing=unseen - hidden,
+            once=list(counts.values()).count(1) + hidden,
+            double=sum(count > 1 for count in counts.values()) + max(0, withheld - len(unseen)),
+            missing=len(unseen) - hidden,
             withheld=withheld,
+            unseen=unseen if len(unseen) > hidden else frozenset(),
         )
 
 
@@ -221,7 +226,7 @@ def summarise(outcomes: Sequence[Outcome], delivery: Delivery, talked_s: float) 
         and results["neither"] == 0
     )
     kinds = ("cited", "not_found", "neither", "ticket")
-    unwell = [o for o in outcomes if o.result in ("stuck", "neither") or (o.number and o.state == UNSENT)]
+    unwell = [o for o in outcomes if o.result in ("stuck", "neither") or o.number in delivery.unseen]
     return {
         "ok": ok,
         "rows": len(outcomes),
@@ -233,6 +238,7 @@ def summarise(outcomes: Sequence[Outcome], delivery: Delivery, talked_s: float) 
             "not_delivered": len(numbers) - delivery.once - delivery.double,
             "asked_for_a_ticket": sum(outcome.nudged for outcome in requests),
             "counted_only": delivery.withheld,
+            "states": dict(Counter(outcome.state for outcome in requests if outcome.number)),
         },
         "questions": {"n": len(questions), **{kind: sum(o.result == kind for o in questions) for kind in kinds}},
         "stuck": stuck,
@@ -259,6 +265,7 @@ def print_report(report: dict[str, Any]) -> None:
             "送达派遣台（恰好一次）", f"{requests['delivered']}，其中内容不公开、只能计数的 {requests['counted_only']}"
         )
         table.add_row("没有送达 / 重复送达", f"{requests['not_delivered']} / {requests['double']}")
+        table.add_row("工单状态", "，".join(f"{state} {count}" for state, count in requests["states"].items()))
         table.add_row("先得到答复、要求登记后成单", str(requests["asked_for_a_ticket"]))
     if questions["n"]:
         table.add_row("问题", str(questions["n"]))

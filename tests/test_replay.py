@@ -67,7 +67,7 @@ def arrived(number: str) -> dict[str, str]:
 def test_deliveries_are_counted_by_their_mark() -> None:
     sent = [outcome("ZZ-1"), outcome("ZZ-2"), outcome("ZZ-3")]
     rows = [arrived("ZZ-1"), arrived("ZZ-2"), arrived("ZZ-2"), arrived("ZZ-9")]
-    assert Delivery.of(sent, rows) == Delivery(once=1, double=1, missing=1)
+    assert Delivery.of(sent, rows) == Delivery(once=1, double=1, missing=1, unseen=frozenset({"ZZ-3"}))
 
 
 def test_withheld_requests_can_only_be_counted() -> None:
@@ -75,7 +75,7 @@ def test_withheld_requests_can_only_be_counted() -> None:
     sent = [outcome("ZZ-1"), outcome("ZZ-2")]
     assert Delivery.of(sent, [arrived("ZZ-1"), hidden]) == Delivery(once=2, withheld=1)
     assert Delivery.of(sent, [arrived("ZZ-1"), hidden, hidden]) == Delivery(once=2, double=1, withheld=2)
-    assert Delivery.of(sent, [arrived("ZZ-1")]) == Delivery(once=1, missing=1)
+    assert Delivery.of(sent, [arrived("ZZ-1")]) == Delivery(once=1, missing=1, unseen=frozenset({"ZZ-2"}))
 
 
 def test_the_summary_is_good_only_when_everything_arrived_once() -> None:
