@@ -148,7 +148,9 @@ def _tokenizer(vocabulary: list[tuple[str, float]], unknown_id: int) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=unknown_id, byte_fallback=False))
-    wave, stand_in = "～", ""  # the original normalisation leaves the full-width tilde alone, NFKC does not
+    # The original normalisation leaves the full-width tilde alone, NFKC does not. The stand-in must not be empty: an
+    # empty pattern matches between all characters.
+    wave, stand_in = "～", "\ue000"
     tokenizer.normalizer = normalizers.Sequence(
         [
             normalizers.Nmt(),
