@@ -1,7 +1,9 @@
 """The real application as a process: `minsheng serve` on a free port with a fresh data folder."""
 
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -107,6 +109,15 @@ class AppServer:
         )
         assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
         return done.stdout
+
+
+def copy_start(source: Path, target: Path) -> None:
+    """Give a new data folder what a first start makes: the seeded database and the engine's trained model."""
+    target.mkdir(parents=True)
+    with sqlite3.connect(source / "minsheng.db") as old, sqlite3.connect(target / "minsheng.db") as new:
+        old.backup(new)
+    shutil.copytree(source / "engine" / "models", target / "engine" / "models")
+    shutil.copy(source / "secret.key", target / "secret.key")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, sync_playwright
 from assistant.db.session import Database
 from assistant.db.upgrade import upgrade
 from tests import servers
-from tests.application import AppServer, serve
+from tests.application import AppServer, copy_start, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 _names = itertools.count()
@@ -111,6 +111,13 @@ def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """One whole application with shipped defaults, shared by the run: each test opens its own conversations."""
     with serve(tmp_path_factory.mktemp("application")) as server:
         yield server
+
+
+@pytest.fixture
+def started_data(app_server: AppServer, tmp_path: Path) -> Path:
+    """A data folder as the first start leaves it, for a test that needs an application of its own."""
+    copy_start(app_server.data_dir, tmp_path / "data")
+    return tmp_path / "data"
 
 
 @pytest.fixture(scope="module")

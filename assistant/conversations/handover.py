@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from assistant.conversations.events import Events
 from assistant.conversations.guard import clean
+from assistant.conversations.transcript import question_of
 from assistant.db.models import Conversation, Message, PastReply, now
 from assistant.db.session import Database
 from assistant.errors import Conflict, NotFound
@@ -143,17 +144,18 @@ class Handover:
             conversation = await self._get(session, conversation_id, lock=True)
             if conversation.state != "agent" or conversation.agent_id != user_id:
                 raise Conflict("请先接入这位市民，再回复。")
-            question = await session.scalar(
+            latest = await session.scalars(
                 select(Message)
-                .where(Message.conversation_id == conversation_id, Message.sender == "resident")
+                .where(Message.conversation_id == conversation_id, Message.sender.in_(("resident", "agent")))
                 .order_by(Message.id.desc())
-                .limit(1)
+                .limit(20)
             )
+            question = question_of(list(latest)[::-1])
             message = Message(conversation_id=conversation_id, sender="agent", text=text, author=display_name)
             session.add(message)
             await session.flush()
-            if question is not None:
-                session.add(PastReply(question=question.text, reply=text, message_id=message.id))
+            if question:
+                session.add(PastReply(question=question, reply=text, message_id=message.id))
         self._events.notify(conversation_id)
         return message
 

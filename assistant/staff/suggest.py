@@ -16,7 +16,7 @@ import bm25s
 import numpy as np
 from sqlalchemy import select
 
-from assistant.db.models import Message, PastReply
+from assistant.db.models import PastReply
 from assistant.staff.labels import local_time, validity
 from assistant.staff.services import StaffServices
 from kb.answer import Citation
@@ -29,11 +29,6 @@ MAX_EMBEDDED: Final = 48
 MIN_RELEVANCE: Final = 0.12
 _SATURATION = 6.0  # a BM25 score of this much counts half
 _STRANGERS = 0.88  # cosine that unrelated texts reach with the shipped encoder, for when there are too few to compare
-_SMALL_TALK: Final = frozenset(
-    {"greet", "goodbye", "thank", "affirm", "deny", "cancel", "repeat", "bot_identity", "bot_capability", "chitchat"}
-    | {"request_human", "insult", "complain_bot", "feedback_helpful"}
-)
-
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -61,27 +56,6 @@ class Candidate:
     question: str
     text: str
     source: str
-
-
-def question_of(transcript: Sequence[Message]) -> str:
-    """What the resident wants an answer to: their latest message that says something, with the one before it."""
-    said: list[str] = []
-    for message in reversed(transcript):
-        if message.sender == "agent" and said:
-            break
-        if message.sender != "resident" or not message.text.strip():
-            continue
-        if _intent(message) in _SMALL_TALK:
-            continue
-        said.append(message.text.strip())
-        if len(said) == 2 or len(said[0]) >= 20:
-            break
-    return "\n".join(reversed(said))
-
-
-def _intent(message: Message) -> str:
-    intent = (message.understanding or {}).get("intent", "")
-    return str(intent.get("name", "") if isinstance(intent, dict) else intent)
 
 
 class Ranker:

@@ -12,8 +12,8 @@ from tests.application import serve
 pytestmark = pytest.mark.engine
 
 
-def test_engine_killed_in_the_middle_of_a_conversation(tmp_path: Path) -> None:
-    with serve(tmp_path / "data") as server:
+def test_engine_killed_in_the_middle_of_a_conversation(started_data: Path) -> None:
+    with serve(started_data) as server:
         resident = server.resident()
         resident.hear("我们小区电梯坏了三天没人修，老人下不了楼")
         for pid in server.engine_pids():
@@ -29,8 +29,8 @@ def test_engine_killed_in_the_middle_of_a_conversation(tmp_path: Path) -> None:
         assert [m for m in resident.say("确认提交")["messages"] if m["ticket"]]
 
 
-def test_two_messages_at_once_are_answered_in_order(tmp_path: Path) -> None:
-    with serve(tmp_path / "data") as server:
+def test_two_messages_at_once_are_answered_in_order(started_data: Path) -> None:
+    with serve(started_data) as server:
         resident = server.resident()
         resident.hear("我们小区电梯坏了三天没人修，老人下不了楼")
         threads = [

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from assistant.city import City
+from assistant.conversations.transcript import question_of
 from assistant.db.models import Message, PastReply
 from assistant.db.session import Database
-from assistant.staff.suggest import Candidate, Ranker, Suggester, question_of
+from assistant.staff.suggest import Candidate, Ranker, Suggester
 from kb.service import KbSettings, KnowledgeBase, NewDocument
 from tests.staff.encoder import CALIBRATION, PairEncoder
 

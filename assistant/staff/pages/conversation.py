@@ -5,12 +5,13 @@ from typing import Any
 from fastapi import Request
 from nicegui import ui
 
+from assistant.conversations.transcript import question_of
 from assistant.db.models import Conversation, Message
 from assistant.errors import NotFound
 from assistant.staff.labels import CHANNELS, ENTITIES, INTENTS, SENDERS, local_time, percent, resident_name
 from assistant.staff.pages.parts import Text, box, button, card, empty, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
-from assistant.staff.suggest import Suggestion, question_of
+from assistant.staff.suggest import Suggestion
 
 REFRESH_S = 1.5
 _KIND_TONES = {"kb": "good", "past": "info", "city": "neutral"}
