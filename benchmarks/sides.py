@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 STOCK = ROOT / "benchmarks" / "stock"
@@ -28,9 +29,9 @@ class Side:
         """Resident memory of each process, in MiB."""
         return {name: process.memory_info().rss >> 20 for name, process in self.processes.items()}
 
-    def cpu_s(self) -> float:
-        """CPU time of all processes so far, in seconds."""
-        return sum(sum(process.cpu_times()[:2]) for process in self.processes.values())
+    def cpu_s(self) -> dict[str, float]:
+        """CPU time of each process so far, in seconds."""
+        return {name: sum(process.cpu_times()[:2]) for name, process in self.processes.items()}
 
     async def open(self, http: httpx.AsyncClient) -> object:
         """A new conversation."""
@@ -130,11 +131,11 @@ def minsheng(folder: Path) -> Iterator[Minsheng]:
 
 
 @contextlib.contextmanager
-def stock_rasa(folder: Path, models: Path) -> Iterator[StockRasa]:
+def stock_rasa(folder: Path, models: Path, epochs: int) -> Iterator[StockRasa]:
     """Run stock Rasa and its action server until the block ends; its model is trained first if `models` lacks it."""
     if not STOCK_PYTHON.exists():
         sys.exit("stock Rasa needs its environment: make engine-tensorflow (or give --skip-stock)")
-    model = _stock_model(models)
+    model = _stock_model(models, epochs)
     rasa_port, actions_port = free_port(), free_port()
     url = f"http://127.0.0.1:{rasa_port}"
     actions: list[str | Path] = [STOCK_PYTHON, "-m", "rasa_sdk", "--actions", "benchmarks.stock.actions"]
@@ -150,20 +151,22 @@ def stock_rasa(folder: Path, models: Path) -> Iterator[StockRasa]:
         yield StockRasa(url, psutil.Process(process.pid), psutil.Process(action_server.pid))
 
 
-def _stock_model(models: Path) -> Path:
+def _stock_model(models: Path, epochs: int) -> Path:
+    config = yaml.safe_load((STOCK / "config.yml").read_text(encoding="utf-8"))
+    for component in config["pipeline"] + config["policies"]:
+        if component["name"] in ("DIETClassifier", "TEDPolicy"):
+            component["epochs"] = epochs
     data = [ROOT / "training_data" / name for name in ("nlu", "rules", "stories")]
-    inputs = [
-        STOCK / "config.yml",
-        ROOT / "domain.yml",
-        *(file for part in data for file in sorted(part.glob("*.yml"))),
-    ]
-    digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in inputs)).hexdigest()[:16]
-    model = models / f"stock-{digest}.tar.gz"
+    files = [ROOT / "domain.yml", *(file for part in data for file in sorted(part.glob("*.yml")))]
+    content = b"\0".join([yaml.safe_dump(config).encode(), *(path.read_bytes() for path in files)])
+    model = models / f"stock-{hashlib.sha256(content).hexdigest()[:16]}.tar.gz"
     if not model.exists():
         print("training stock Rasa (DIET and TED), some minutes …", file=sys.stderr, flush=True)
         models.mkdir(parents=True, exist_ok=True)
+        written = models / "config.yml"
+        written.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         command: list[str | Path] = [STOCK_PYTHON, STOCK / "rasa_stock.py", "train", "--skip-validation"]
-        command += ["--config", STOCK / "config.yml", "--domain", ROOT / "domain.yml", "--data", *data]
+        command += ["--config", written, "--domain", ROOT / "domain.yml", "--data", *data]
         command += ["--out", models, "--fixed-model-name", model.name]
         with (models / "training.log").open("wb") as log:
             subprocess.run(command, cwd=models, stdout=log, stderr=log, check=True)
