@@ -110,12 +110,19 @@ class Calibration:
     bias: float
     threshold: float
     encoder: str = ""
+    other_encoder: "Calibration | None" = None
 
     @classmethod
     def load(cls, path: Path = CALIBRATION_FILE) -> "Calibration":
         """Read what `kb.calibrate` wrote."""
         stored = json.loads(path.read_text(encoding="utf-8"))
-        return cls(stored["weights"], stored["bias"], stored["threshold"], stored["encoder"])
+        other = stored["other_encoder"]
+        by_words = cls(other["weights"], other["bias"], other["threshold"])
+        return cls(stored["weights"], stored["bias"], stored["threshold"], stored["encoder"], by_words)
+
+    def of(self, encoder_id: str) -> "Calibration":
+        """The model for an encoder: with another than the calibrated one, the words decide alone."""
+        return self if self.other_encoder is None or encoder_id == self.encoder else self.other_encoder
 
     def confidence(self, signals: Signals) -> float:
         """Probability that the best document answers the question."""
@@ -169,8 +176,9 @@ def answer(
         return not_found()
 
     with clock.step("decide") as outcome:
-        confidence = calibration.confidence(Signals.of(query, hits, snapshot))
-        good = confidence >= calibration.threshold
+        model = calibration.of(encoder.encoder_id)
+        confidence = model.confidence(Signals.of(query, hits, snapshot))
+        good = confidence >= model.threshold
         outcome.append("answer" if good else "below_threshold")
     if not good:
         return not_found(hits, confidence)

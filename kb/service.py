@@ -76,6 +76,9 @@ class KnowledgeBase:
         self._settings = settings or KbSettings()
         self._snapshot: Snapshot | None = None
         self._loading = asyncio.Lock()
+        calibration = self._settings.calibration
+        if calibration.of(encoder.encoder_id) is not calibration:
+            log.warning("kb_calibrated_for_another_encoder", remedy="python -m kb.calibrate")
 
     @property
     def loaded(self) -> bool:

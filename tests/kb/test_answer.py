@@ -92,3 +92,11 @@ def test_the_shipped_calibration_weighs_known_signals() -> None:
     strong = Signals(dense=0.93, lead=0.06, sparse=1.5, coverage=1.0, passage_coverage=1.0)
     weak = Signals(dense=0.84, lead=0.0, sparse=0.1, coverage=0.0, passage_coverage=0.0)
     assert calibration.confidence(strong) > calibration.threshold > calibration.confidence(weak)
+
+
+def test_with_another_encoder_the_words_decide_alone() -> None:
+    calibration = Calibration.load()
+    assert calibration.of(calibration.encoder) is calibration
+    other = calibration.of("another")
+    assert other is not calibration
+    assert not {"dense", "lead"} & set(other.weights)
