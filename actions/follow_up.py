@@ -199,11 +199,21 @@ async def correct(turn: Turn, services: ActionServices, reply: Reply) -> None:
 async def detail(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """A place, number or time that nobody asked for: it belongs to the latest ticket, if there is one."""
     own = await services.tickets.find(conversation_id=turn.conversation_id, limit=1)
-    if not own:
+    if own:
+        reply.say(f"这是要补充到工单{own[0].number}里吗，还是新的问题？", "补充情况", "我要反映问题")
+    elif reading.says_what_happened(_without_details(turn)):
+        reply.go_on_with("ticket_form")
+    else:
         reply.say("收到。您想反映什么问题？请说说发生了什么事、在什么地方。", "转人工")
-        return
-    number = own[0].number
-    reply.say(f"这是要补充到工单{number}里吗？要的话点“补充情况”；要是新的问题，直接告诉我发生了什么。", "补充情况")
+
+
+def _without_details(turn: Turn) -> str:
+    """The message without the times, names and numbers in it: what is left tells what happened."""
+    text = turn.text
+    for kind in ("time", "name", "phone", "place"):
+        for known in turn.heard.all(kind):
+            text = text.replace(known, "")
+    return text
 
 
 @ACTIONS.action("action_keep_confidential")

@@ -220,6 +220,12 @@ class Reply:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.responses: list[dict[str, Any]] = []
+        self.asked = False  # whether the next question is asked already, in other words than usual
+
+    def ask(self, text: str, *buttons: str) -> None:
+        """Ask in place of the form's usual question."""
+        self.asked = True
+        self.say(text, *buttons)
 
     def say(self, text: str, *buttons: str, custom: Mapping[str, Any] | None = None) -> None:
         """Add a message. A button sends its own words; raises `ValueError` for one that would not be understood."""

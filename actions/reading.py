@@ -32,6 +32,8 @@ _NOT_A_PLACE = re.compile(
     r"|不知道|不清楚|不晓得|不想|不要|不用|不说|不告诉|没有|谢谢|你好|您好|再见|投诉|举报|办理|政策|你们|转人工|算了|取消"
     r"|[<>{}\[\]\\]|[不没坏漏堵吵臭脏乱很被]|太[大小吵差多少黑]|老是|总是|一直|天天|了$"
 )
+_DISTRICT_BEFORE = re.compile(r"(?:[\u4e00-\u9fff]{2,3}市)?[\u4e00-\u9fff]{2,4}(?:新区|[区县])$")
+_NUMBER_BEHIND = re.compile(r"(?:(?:\d+|[一二三四五六七八九十百]+)(?:号院|号楼(?![上下道里前后])|号|弄|巷|栋|幢|座|单元|期|楼|层|室))+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _VAGUE_PLACE = re.compile(
     r"^(?:在)?(?:我们?|咱们?|俺们?|他们?)?(?:这个?|那个?|本|该|一个)?"
@@ -90,9 +92,17 @@ def trim(text: str) -> str:
 
 def place_in(heard: Heard) -> str | None:
     """The place of the event in a message: the most exact of the first places the model marked."""
-    places = [trim(place) for place in heard.all("place")[:4]]
+    marked = [entity for entity in heard.entities if entity.get("type") == "place"][:4]
+    places = [trim(_whole_address(heard.text, int(entity["start"]), int(entity["end"]))) for entity in marked]
     places = [place for place in places if len(place) >= 2 and not _VAGUE_PLACE.match(place)]
     return max(places, key=len, default=None)
+
+
+def _whole_address(text: str, start: int, end: int) -> str:
+    """A marked stretch with the district before it and the house number behind it, where the model left them out."""
+    before = _DISTRICT_BEFORE.search(text[:start])
+    behind = _NUMBER_BEHIND.match(text[end:])
+    return text[before.start() if before else start : end + (behind.end() if behind else 0)]
 
 
 def place_from_reply(text: str) -> str | None:

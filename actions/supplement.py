@@ -45,13 +45,22 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
         if ticket is None:
             reply.put(supplement=None, requested_slot=None)
             return
-        reply.put(subject_ticket=ticket.number, supplement=turn.text if says_something(turn.text) else None)
+        reply.put(subject_ticket=ticket.number, supplement=_told(turn))
     elif turn.intent in ("affirm", "deny"):
         reply.put(supplement=None)
     elif turn.intent not in _LEAVES:
         reply.put(supplement=turn.text)
     if reply.events and reply.slots_after(turn).get("supplement") is None:
         reply.utter("utter_supplement_wanted")
+
+
+def _told(turn: Turn) -> str | None:
+    """What is to be added, where the first message holds it, or the one before, which we asked back about."""
+    if says_something(turn.text):
+        return turn.text
+    if turn.ran_in_previous_turn("action_ticket_detail"):
+        return next((str(message.get("text")) for message in turn.previous_messages()), None)
+    return None
 
 
 def says_something(text: str) -> bool:

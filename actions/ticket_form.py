@@ -51,7 +51,13 @@ _BELONGS = {
 _WEAK = {"nlu_fallback", "chitchat", "out_of_scope", "greet", "bot_identity", "repeat", "feedback_helpful"}
 _MAY_BECOME_A_TICKET = {"ask_policy", FALLBACK, "out_of_scope", "ticket_urge", "ticket_dissatisfied"}
 # Actions that found no ticket to do something with, and pass the message on as a new request.
-_PASSED_ON = {"action_ticket_progress", "action_urge_ticket", "action_ticket_dissatisfied", "action_withdraw_ticket"}
+_PASSED_ON = {
+    "action_ticket_detail",
+    "action_ticket_progress",
+    "action_urge_ticket",
+    "action_ticket_dissatisfied",
+    "action_withdraw_ticket",
+}
 _DESCRIBES = {"file_request", "inform_detail", "ticket_add"}
 _TELLS_MORE_CHARS = 16
 _PLACE_ALONE_CHARS = 30
@@ -80,7 +86,7 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
     missing = next((name for name in REQUIRED if slots.get(name) is None), None)
     if missing == "confirmed":
         _ask_confirmation(slots, reply)
-    elif missing:
+    elif missing and not reply.asked:
         reply.utter(f"utter_{missing}_wanted")
 
 
@@ -141,7 +147,10 @@ def _earlier(turn: Turn) -> Heard | None:
     if "登记" in turn.text:
         wanted, messages = _MAY_BECOME_A_TICKET, turn.previous_messages()[:6]
     else:  # "我要反映问题", offered because the last message was not understood
-        wanted, messages = {FALLBACK}, [m for m in turn.previous_messages()[:1] if len(m.get("text") or "") >= 10]
+        wanted, messages = (
+            {FALLBACK, "inform_detail"},
+            [m for m in turn.previous_messages()[:1] if len(m.get("text") or "") >= 6],
+        )
     for message in messages:
         intent = (message.get("intent") or {}).get("name")
         if message.get("understanding") and intent in wanted:
@@ -218,16 +227,18 @@ def _take_place(turn: Turn, reply: Reply) -> None:
             if turn.times_asked("place") > 1:
                 place = UNKNOWN_PLACE
             else:
-                reply.say("没关系，说个大概就行，比如哪个区、靠近哪条路或者哪个小区、商场。")
+                reply.ask("没关系，说个大概就行，比如哪个区、靠近哪条路或者哪个小区、商场。", "转人工")
                 reply.put(place=None)
                 return
+        elif turn.times_asked("place") > 1 and intent == "affirm":
+            place = UNKNOWN_PLACE
         elif turn.times_asked("place") > 1 and intent not in _DESCRIBES:
             place = reading.place_as_last_resort(text)
     found = _extras(turn) | corrected
     if place and (intent in _BELONGS | _WEAK or (marked and not text.endswith(("?", "？", "吗")))):
         found["place"] = place
     if not found and intent in _BELONGS:
-        reply.say("我需要知道在什么地方，才能派给管这一片的单位。")
+        reply.ask("请说说在什么地方，这样才能派给管那一片的单位。", "转人工")
         found = {"place": None}
     reply.put(**found)
 

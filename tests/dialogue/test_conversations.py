@@ -213,6 +213,14 @@ async def test_a_resident_who_does_not_know_the_place_is_not_asked_for_ever(talk
     assert talk.services.tickets.drafts[f"{talk.id}:0:1"].place is None
 
 
+async def test_going_on_without_a_place(talk: Talk) -> None:
+    await talk.say("河里好多死鱼", "file_request")
+    await talk.say("不想说", "deny")
+    assert "联系电话" in await talk.say("行，就这样提交吧", "affirm")
+    answer = await talk.say("匿名")
+    assert "地点：未能说明" in answer
+
+
 async def test_more_about_the_matter_goes_into_the_description(talk: Talk) -> None:
     await talk.say("楼上漏水", "file_request")
     await talk.say("已经漏了半个月了，物业来看过两次都没修好", "file_request")
@@ -383,7 +391,15 @@ async def test_details_nobody_asked_for(talk: Talk) -> None:
     assert "什么问题" in await talk.say("昨天晚上十点", "inform_detail", time="昨天晚上十点")
     number = await submitted(talk)
     assert number in await talk.say("昨天晚上十点", "inform_detail", time="昨天晚上十点")
-    assert "补充情况" in talk.buttons
+    assert talk.buttons == ["补充情况", "我要反映问题"]
+    assert number in await talk.say("补充情况")
+    assert notes(talk, number) == ["昨天晚上十点"]
+
+
+async def test_a_story_that_was_taken_for_a_detail_is_a_request(talk: Talk) -> None:
+    assert "哪里" in await talk.say("路灯不亮好几天了", "inform_detail", time="好几天")
+    assert "联系电话" in await talk.say("农业路", "inform_place", place="农业路")
+    assert "内容：路灯不亮好几天了" in await talk.say("匿名")
 
 
 async def test_a_place_alone_opens_a_request(talk: Talk) -> None:

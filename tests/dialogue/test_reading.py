@@ -68,6 +68,19 @@ def test_the_most_exact_place_is_taken() -> None:
     assert reading.place_in(heard("太吵")) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "marked", "place"),
+    [
+        ("金水区花园路85号楼下烧烤店", "花园路", "金水区花园路85号"),
+        ("中原区建设路12号3单元楼道", "建设路", "中原区建设路12号3单元"),
+        ("大学路三号院门口", "大学路", "大学路三号院"),
+        ("文化路的路灯", "文化路", "文化路"),
+    ],
+)
+def test_a_place_is_completed_from_what_stands_beside_it(text: str, marked: str, place: str) -> None:
+    assert reading.place_in(heard(text, place=marked)) == place
+
+
 @pytest.mark.parametrize("text", ["没有具体地点", "全市都这样", "到处都是", "网上买的东西"])
 def test_some_matters_have_no_place(text: str) -> None:
     assert reading.says_nowhere(text)
