@@ -34,10 +34,12 @@ class Intake(Protocol):
 
 
 def source_lines(message: dict[str, Any]) -> str:
-    """Citations and ticket of a message as plain text, for channels that show nothing but text."""
+    """Citations and ticket of a message that its own text does not name, for channels that show nothing but text."""
     lines = []
     for citation in message.get("citations") or []:
         name = (citation.get("title") or citation.get("document") or "").strip("《》")
+        if name and name in message["text"]:
+            continue  # the answer names it itself
         start, end = citation.get("valid_from"), citation.get("valid_to")
         validity = f"{start or ''} 至 {end}".strip() if end else f"{start} 起施行" if start else ""
         about = "，".join(part for part in (citation.get("issuer"), validity) if part)

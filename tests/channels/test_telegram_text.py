@@ -50,9 +50,10 @@ def test_sources_and_ticket_are_written_out() -> None:
     ]
 
 
-def test_a_ticket_that_the_text_names_is_not_repeated() -> None:
-    message = {"sender": "assistant", "text": "工单号：ZZ-1", "ticket": {"number": "ZZ-1", "state": "处置中"}}
-    assert written(message) == ["工单号：ZZ-1"]
+def test_what_the_text_names_is_not_repeated() -> None:
+    ticket, citation = {"number": "ZZ-1", "state": "处置中"}, {"title": "城市照明管理规定", "article": "第三条"}
+    text = "工单号：ZZ-1，依据《城市照明管理规定》第三条。"
+    assert written({"sender": "assistant", "text": text, "ticket": ticket, "citations": [citation]}) == [text]
 
 
 @pytest.mark.parametrize("length", [1, 21, 22, 40])

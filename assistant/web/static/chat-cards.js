@@ -78,8 +78,10 @@ function rows(pairs) {
 function sourceCard(citation) {
   const title = `《${(citation.title || citation.document || "").replace(/^《|》$/g, "")}》`;
   const valid = validity(citation);
-  return element("details", { class: valid.over ? "source over" : "source" },
-    element("summary", {}, element("span", { class: "mark" }, "依据"), `${title}${citation.article || ""}`),
+  const article = citation.article ? `${/^第/.test(citation.article) ? "" : " · "}${citation.article}` : "";
+  const show = (event) => event.target.open && event.target.scrollIntoView({ block: "nearest" });
+  return element("details", { class: valid.over ? "source over" : "source", ontoggle: show },
+    element("summary", {}, element("span", { class: "mark" }, "依据"), title + article),
     rows([["文件", title], ["条款", citation.article], ["发布机关", citation.issuer || "未注明"], ["有效期", valid.words]]));
 }
 
