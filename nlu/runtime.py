@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nlu import labels, patterns, places
+from nlu import danger, labels, patterns, places
 from nlu.encoder import Encoded, Encoder
 from nlu.errors import ModelError
 from nlu.heads import Head, Tagger
@@ -143,6 +143,8 @@ class Reader:
 
     def _understand(self, text: str, encoded: Encoded) -> Understanding:
         intent, intents = self._intent(text, encoded)
+        urgency = self._rank("urgency", text, encoded)
+        intent, intents, urgency = self._with_danger(text, intent, intents, urgency)
         category1 = self._rank("category1", text, encoded)
         return Understanding(
             text=text,
@@ -152,7 +154,7 @@ class Reader:
             category1=category1[0],
             category1_ranking=category1[:_TOP],
             category2=self._category2(category1[0].name, text, encoded),
-            urgency=self._rank("urgency", text, encoded)[0],
+            urgency=urgency[0],
             entities=self._entities(text, encoded),
             model_version=self.model_version,
         )
@@ -175,6 +177,23 @@ class Reader:
             unsure = Label(labels.FALLBACK, 1 - ranking[0].confidence)
             return unsure, (unsure, *ranking[: _TOP - 1])
         return ranking[0], ranking[:_TOP]
+
+    def _with_danger(
+        self, text: str, intent: Label, intents: tuple[Label, ...], urgency: tuple[Label, ...]
+    ) -> tuple[Label, tuple[Label, ...], tuple[Label, ...]]:
+        """What the heads say, or danger where the words show it and the heads at least suspect it."""
+        if intent.name == "report_danger" or not danger.acute(text):
+            return intent, intents, urgency
+        suspected = max(
+            next((x.confidence for x in intents if x.name == "report_danger"), 0.0),
+            next((x.confidence for x in urgency if x.name == "特急"), 0.0),
+        )
+        if suspected < self._thresholds["danger"]:
+            return intent, intents, urgency
+        sure = Label("report_danger", max(suspected, 0.5))
+        acute = Label("特急", max(suspected, 0.5))
+        others = tuple(x for x in intents if x.name != "report_danger")
+        return sure, (sure, *others)[:_TOP], (acute, *(x for x in urgency if x.name != "特急"))
 
     def _category2(self, parent: str, text: str, encoded: Encoded) -> Label | None:
         rows = self._child_rows.get(parent)
