@@ -7,7 +7,7 @@ import structlog
 
 from actions import reading
 from actions.protocol import Catalogue, Reply, Turn
-from actions.reading import UNKNOWN_PLACE
+from actions.reading import NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
 from actions.wording import say_created
 from assistant.tickets.model import TicketDraft, TicketView
@@ -42,7 +42,9 @@ def kind_of(text: str) -> str:
 async def report(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Safety first, then the ticket, without a question. A second message about it goes into the same ticket."""
     reply.say(services.city.text(f"danger_{kind_of(turn.text)}"), "转人工")
-    place = reading.place_in(turn.heard)
+    told = reading.place_in(turn.heard)
+    drafted = None if told else _drafted_place(turn)
+    place = told or drafted
     try:
         if known := await _known(turn, services):
             await services.tickets.add_supplement(known.number, turn.text, key=turn.key, actor="resident")
@@ -59,6 +61,16 @@ async def report(turn: Turn, services: ActionServices, reply: Reply) -> None:
         return
     reply.put(danger_ticket=ticket.number, danger_place=place, last_ticket=ticket.number)
     reply.say(say_created(services.city, ticket), custom={"ticket": ticket.public()})
+    if drafted:
+        reply.say(f"地点先按您刚才说的“{reading.shorten(drafted, 40)}”登记，不对请马上告诉我。")
+
+
+def _drafted_place(turn: Turn) -> str | None:
+    """The place of the request that the danger interrupted: nobody in danger is asked for it again."""
+    place = turn.slots.get("place")
+    if not turn.slots.get("draft_id") or turn.slots.get("confirmed") or place in (None, NO_PLACE, UNKNOWN_PLACE):
+        return None
+    return str(place)
 
 
 async def _known(turn: Turn, services: ActionServices) -> TicketView | None:

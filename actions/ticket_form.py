@@ -83,11 +83,21 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
     elif turn.form_stays_silent:
         return
     slots = reply.slots_after(turn)
+    if turn.asked is not None:
+        _say_what_it_means(turn, slots, reply)
     missing = next((name for name in REQUIRED if slots.get(name) is None), None)
     if missing == "confirmed":
         _ask_confirmation(slots, reply)
     elif missing and not reply.asked:
         reply.utter(f"utter_{missing}_wanted")
+
+
+def _say_what_it_means(turn: Turn, slots: Mapping[str, Any], reply: Reply) -> None:
+    """Before the next question: what anonymity costs, and that a wish for confidentiality was heard."""
+    if slots.get("contact") == ANONYMOUS and turn.slots.get("contact") != ANONYMOUS:
+        reply.say(_ABOUT_ANONYMITY)
+    if slots.get("confidential") and not turn.slots.get("confidential"):
+        reply.say("好的，会对您的身份保密，不告诉被反映的人。")
 
 
 def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
@@ -232,7 +242,7 @@ def _take_place(turn: Turn, reply: Reply) -> None:
                 return
         elif turn.times_asked("place") > 1 and intent == "affirm":
             place = UNKNOWN_PLACE
-        elif turn.times_asked("place") > 1 and intent not in _DESCRIBES:
+        elif turn.times_asked("place") > 1 and intent in _WEAK | {"inform_place"}:
             place = reading.place_as_last_resort(text)
     found = _extras(turn) | corrected
     if place and (intent in _BELONGS | _WEAK or (marked and not text.endswith(("?", "？", "吗")))):
@@ -248,9 +258,8 @@ def _take_contact(turn: Turn, reply: Reply) -> None:
     found = _extras(turn)
     if phone := reading.phone_from_reply(text):
         found["contact"] = phone
-    elif found.get("contact") == ANONYMOUS or _refuses_number(turn):
+    elif _refuses_number(turn):
         found["contact"] = ANONYMOUS
-        reply.say(_ABOUT_ANONYMITY)
     elif "contact" not in found:
         if reading.has_digits(text, 5) and intent in _BELONGS | _WEAK:
             reply.say("这个号码好像不完整，手机号是11位，座机请带上区号。")
@@ -357,8 +366,6 @@ def _ask_confirmation(slots: Mapping[str, Any], reply: Reply) -> None:
         if slots.get("contact_name") and slots.get("contact") != ANONYMOUS
         else ""
     )
-    lines.append(
-        f"· 联系方式：{name}{slots.get('contact')}{'（对办理单位以外保密）' if slots.get('confidential') else ''}"
-    )
+    lines.append(f"· 联系方式：{name}{slots.get('contact')}{'（已要求保密）' if slots.get('confidential') else ''}")
     lines.append("没问题就点“确认提交”。")
     reply.say("\n".join(lines), "确认提交", "修改", "取消")

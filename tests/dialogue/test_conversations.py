@@ -76,12 +76,19 @@ async def test_refusing_a_number_leads_to_an_anonymous_ticket(talk: Talk, words:
     assert "匿名登记" in answer and "请您核对" in answer and "联系方式：匿名" in answer
 
 
+async def test_wishes_are_answered_before_the_next_question(talk: Talk) -> None:
+    await talk.say("楼上漏水", "file_request")
+    answer = await talk.say("不想留电话", "anonymous")
+    assert answer.index("匿名登记") < answer.index("哪里")
+    answer = await talk.say("别告诉物业是我说的", "confidential")
+    assert answer.index("保密") < answer.index("哪里")
+
+
 async def test_a_number_that_is_too_short_is_not_taken(talk: Talk) -> None:
     await begin(talk)
-    answer = await talk.say("13812345", "inform_contact")
-    assert "联系方式：" in answer or "不完整" in answer
     answer = await talk.say("138123", "inform_contact")
-    assert "确认提交" in talk.buttons or "不完整" in answer
+    assert "不完整" in answer and "请您核对" not in answer
+    assert "请您核对" in await talk.say("65121234", "inform_contact")
 
 
 async def test_a_question_in_the_middle_is_answered_and_the_form_goes_on(talk: Talk) -> None:
@@ -434,10 +441,20 @@ async def test_a_danger_wins_over_a_form_which_can_be_taken_up_again(talk: Talk)
     await begin(talk)
     answer = await talk.say("快来人啊楼道着火了", "report_danger")
     assert "119" in answer and "联系电话" not in answer
-    answer = await talk.say("就在我们这个小区花园路85号院", "inform_place", place="花园路85号院")
-    assert "已经加到" in answer and "继续登记" in talk.buttons
+    # The place was said before: it is not asked for, but named.
+    assert "具体地点" not in answer and f"地点先按您刚才说的“{PLACE}”" in answer and "继续登记" in talk.buttons
+    (ticket,) = await talk.services.tickets.find(conversation_id=talk.id)
+    assert ticket.place == PLACE
     assert "联系电话" in await talk.say("继续登记")
     assert "油烟" in await talk.say("匿名")
+
+
+async def test_a_danger_in_a_form_without_a_place_asks_for_it(talk: Talk) -> None:
+    await talk.say("楼上漏水", "file_request")
+    assert "具体地点" in await talk.say("快来人啊楼道着火了", "report_danger")
+    answer = await talk.say("花园路85号院", "inform_place", place="花园路85号院")
+    assert "已经加到" in answer and "继续登记" in talk.buttons
+    assert "哪里" in await talk.say("继续登记")
 
 
 async def test_more_about_a_danger_goes_into_its_ticket(talk: Talk) -> None:
