@@ -3,6 +3,7 @@
 An index is built once and never changed, so any number of threads may search it; a new one takes its place.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ Mask = npt.NDArray[np.bool_]
 
 # A request takes one core: with FAISS's own threads ten requests beside each other wait for one another.
 faiss.omp_set_num_threads(1)
+
+# It announces every build on a level of its own choice.
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 DENSE_WEIGHT = 0.5
 CANDIDATES = 200
