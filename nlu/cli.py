@@ -106,7 +106,7 @@ def train(
     messages: Annotated[
         int, typer.Option("--messages", min=0, help="多少条公开留言参与句向量（其余只用于字词）。")
     ] = 1600,
-    tagged: Annotated[int, typer.Option("--tagged", min=10, help="造多少条带地点的句子。")] = 4000,
+    tagged: Annotated[int, typer.Option("--tagged", min=10, help="造多少条带地点的句子。")] = 1500,
     threads: Annotated[int, typer.Option("--threads", min=1, help="线程数。")] = 2,
     work: Annotated[Path | None, typer.Option("--work", help="保留中间结果的目录，下次接着用。")] = None,
     encoder: Annotated[Path | None, typer.Option("--encoder", help="沿用这个目录里的编码器，只训练各个头。")] = None,
@@ -140,7 +140,7 @@ def train(
     except NluError as error:
         raise _stop(error) from error
     if as_json:
-        typer.echo(json.dumps({"version": config["version"], "out_of_fold": config["out_of_fold"]}, ensure_ascii=False))
+        typer.echo(json.dumps({"version": config["version"], "judged": config["judged"]}, ensure_ascii=False))
 
 
 @app.command()

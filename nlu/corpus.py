@@ -24,7 +24,10 @@ _INQUIRIES = ("ask_policy", "ask_process", "ask_fee", "ask_service_hours")
 
 @dataclass(slots=True)
 class Corpus:
-    """Sentences by kind; `tree` is level 1 → level 2; `exact` maps button texts to intents."""
+    """Sentences by kind; `tree` is level 1 → level 2; `exact` maps button texts to intents.
+
+    What is `judging` chooses temperatures and thresholds and is trained on by nothing.
+    """
 
     own: list[Task]
     tree: dict[str, list[str]]
@@ -32,10 +35,12 @@ class Corpus:
     messages: list[public_data.Message] = field(default_factory=list)
     weak: list[Task] = field(default_factory=list)
     tagged: list[Task] = field(default_factory=list)
+    judging: list[Task] = field(default_factory=list)
+    judging_messages: list[public_data.Message] = field(default_factory=list)
     sources: dict[str, int] = field(default_factory=dict)
 
 
-def load(folder: Path, public: Path | None, *, tagged: int = 4000, seed: int = 7) -> Corpus:
+def load(folder: Path, public: Path | None, *, tagged: int = 1500, seed: int = 7) -> Corpus:
     """Reads our training data in `folder` (with `nlu/*.yml`, `categories.jsonl`, `danger.jsonl`) and, where there is
     one, the folder of public data. Raises DataError with file, line and remedy."""
     found: dict[str, dict[str, str]] = {}
@@ -66,6 +71,9 @@ def load(folder: Path, public: Path | None, *, tagged: int = 4000, seed: int = 7
         found.setdefault(example.text, {})["urgency"] = example.urgency
     own = [Task(text, named, spans=_no_places(text, named)) for text, named in found.items()]
     corpus = Corpus(own, tree, exact, sources={"own sentences": len(own)})
+    judging = folder / "calibration.jsonl"
+    corpus.judging = [_judge(example) for example in data.examples(judging)] if judging.is_file() else []
+    corpus.sources["judging sentences"] = len(corpus.judging)
     rng = random.Random(seed)  # noqa: S311 (not for secrets)
     annotated: list[synthetic.Tagged] = []
     gazetteer = None
@@ -78,6 +86,18 @@ def load(folder: Path, public: Path | None, *, tagged: int = 4000, seed: int = 7
     made = synthetic.sentences(annotated, material, tagged, seed)
     corpus.tagged = [Task(text, {}, spans) for text, spans in made]
     return corpus
+
+
+def _judge(example: data.Example) -> Task:
+    pair = f"{example.category1}/{example.category2}" if example.category2 else ""
+    named = {
+        "intent": example.intent,
+        "request_type": example.request_type,
+        "category1": example.category1,
+        "category2": pair,
+        "urgency": example.urgency,
+    }
+    return Task(example.text, {head: label for head, label in named.items() if label})
 
 
 def _buttons(path: Path) -> dict[str, str]:
@@ -93,9 +113,10 @@ def _no_places(text: str, named: dict[str, str]) -> list[tuple[str, int, int]] |
 
 def _add_public(corpus: Corpus, public: Path, rng: random.Random) -> None:
     train, _ = public_data.labelled_messages(public)
-    corpus.messages = train
+    corpus.judging_messages = [m for m in train if m.title and public_data.is_test(m.title, 4)]
+    corpus.messages = [m for m in train if not (m.title and public_data.is_test(m.title, 4))]
     corpus.sources["labelled messages"] = len(train)
-    raw = [message for message in train if message.title]
+    raw = [message for message in corpus.messages if message.title]
     for message in raw:
         named = {"category1": message.label}
         kind = next((name for name, sign in _WEAK if sign.search(message.title)), None)

@@ -93,6 +93,21 @@ def categories(path: Path, tree: dict[str, list[str]] | None = None) -> list[Exa
     return found
 
 
+def examples(path: Path) -> list[Example]:
+    """Rows `{text, …}` with any of the fields of `Example`; unknown labels raise DataError."""
+    known = {
+        "intent": labels.INTENTS,
+        "request_type": labels.REQUEST_TYPES,
+        "category1": labels.CATEGORIES,
+        "urgency": labels.URGENCIES,
+    }
+    found = []
+    for number, row in enumerate(rows(path), 1):
+        named = {name: _known(path, number, row, name, names) for name, names in known.items() if row.get(name)}
+        found.append(Example(_text(path, number, row), category2=str(row.get("category2", "")), **named))
+    return found
+
+
 def urgencies(path: Path) -> list[Example]:
     """Rows `{text, urgency}` about danger and what only sounds like it."""
     found = [

@@ -1,7 +1,7 @@
 """Fits the linear heads: logistic regression on sentence vectors, optionally beside one on hashed n-grams.
 
-How much the n-grams say, the temperature and the thresholds are chosen on out-of-fold predictions, never on the
-training fit and never on a test set. Needs the `train` extra.
+How much the n-grams say, the temperature and the thresholds are chosen on sentences that nothing was trained on (where
+there are none, on out-of-fold predictions), never on the training fit and never on a test set. Needs the `train` extra.
 """
 
 from __future__ import annotations
@@ -30,92 +30,104 @@ _GRAM_STRENGTH = 20.0
 
 @dataclass(slots=True)
 class HeadData:
-    """What one head learns from.
-
-    `weights` says how much a row counts, `judged` whether it may choose parameters; a row without a vector teaches
-    only the n-grams.
-    """
+    """What one head learns from; `weights` says how much a row counts, a row without a vector teaches only n-grams."""
 
     texts: list[str] = field(default_factory=list)
     vectors: list[Floats | None] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
-    judged: list[bool] = field(default_factory=list)
 
-    def add(self, text: str, vector: Floats | None, label: str, weight: float = 1.0, *, judged: bool = True) -> None:
+    def add(self, text: str, vector: Floats | None, label: str, weight: float = 1.0) -> None:
         """Adds one row."""
         self.texts.append(text)
         self.vectors.append(vector)
         self.labels.append(label)
         self.weights.append(weight)
-        self.judged.append(judged)
 
 
 @dataclass(frozen=True, slots=True)
 class FittedHead:
-    """Arrays and settings as they are stored, and the out-of-fold figures they were chosen by."""
+    """Arrays and settings as they are stored, and the judging rows they were chosen by."""
 
     arrays: dict[str, npt.NDArray[Any]]
     config: dict[str, Any]
-    probabilities: Floats  # out-of-fold, calibrated, rows in the order of the data
+    probabilities: Floats  # calibrated, of the judging rows
+    judged: list[str]  # the right labels of the judging rows
     figures: dict[str, float]
 
 
 def fit(
-    data: HeadData, classes: Sequence[str], *, buckets: int = 0, strength: float = 0.05, seed: int = 7
+    data: HeadData,
+    classes: Sequence[str],
+    judging: HeadData | None = None,
+    *,
+    buckets: int = 0,
+    strength: float = 0.05,
+    seed: int = 7,
 ) -> FittedHead:
     """Fits one head.
 
     Args:
         data: the rows.
         classes: labels in the order they are stored; those without rows are left out.
+        judging: rows that nothing was trained on; without them out-of-fold predictions of `data` judge.
         buckets: number of hashed n-gram buckets beside the vectors; 0 for none.
         strength: inverse regularisation of the part on (standardised) vectors.
     """
     counts = Counter(data.labels)
     names = [name for name in classes if counts[name]]
-    index = {name: i for i, name in enumerate(names)}
-    y = np.array([index[label] for label in data.labels])
-    width = next(len(vector) for vector in data.vectors if vector is not None)
-    x = np.stack([np.zeros(width, np.float32) if vector is None else vector for vector in data.vectors])
-    dense_rows = np.array([vector is not None for vector in data.vectors])
-    weights = np.array(data.weights) * _balance(y, np.array(data.weights))
-    judged = np.array(data.judged) & dense_rows
-    mean, scale = x[dense_rows].mean(0), x[dense_rows].std(0) + 1e-6
+    y = np.array([names.index(label) for label in data.labels])
+    seen = np.array([vector is not None for vector in data.vectors])
+    x = np.stack([vector for vector in data.vectors if vector is not None]).astype(np.float32)
+    mean, scale = x.mean(0), x.std(0) + 1e-6
     z = (x - mean) / scale
-    grams, idf = _gram_matrix(data.texts, buckets) if buckets else (None, None)
+    weights = np.array(data.weights) * _balance(y, np.array(data.weights))
+    idf = _idf(data.texts, buckets) if buckets else None
+    grams = _gram_matrix(data.texts, idf) if idf is not None else None
 
-    dense = np.zeros((len(y), len(names)), np.float32)
-    sparse = np.zeros_like(dense)
-    for train, held in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(z, y):
-        here = train[dense_rows[train]]
-        _spread(_fit(z[here], y[here], weights[here], strength), z[held], dense, held)
+    on_vectors = _fit(z, y[seen], weights[seen], strength)
+    on_grams = None if grams is None else _fit(grams, y, weights, _GRAM_STRENGTH)
+    if judging is not None and judging.texts:
+        known = [names.index(label) for label in judging.labels]
+        held = (np.stack([v for v in judging.vectors if v is not None]) - mean) / scale
+        dense = _all_classes(on_vectors, held, len(names))
+        sparse = None
+        if on_grams is not None and idf is not None:
+            sparse = _all_classes(on_grams, _gram_matrix(judging.texts, idf), len(names))
+        judged = np.array(known)
+    else:
+        folds = [*StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(z, y[seen])]
+        dense = _out_of_fold(z, y[seen], weights[seen], strength, folds, len(names))
+        sparse = None
         if grams is not None:
-            _spread(_fit(grams[train], y[train], weights[train], _GRAM_STRENGTH), grams[held], sparse, held)
-    share = _best_share(dense[judged], sparse[judged], y[judged]) if grams is not None else 0.0
-    mixed: Floats = ((1 - share) * dense + share * sparse).astype(np.float32)
-    temperature = _temperature(mixed[judged], y[judged])
+            sparse = _out_of_fold(
+                grams[np.flatnonzero(seen)], y[seen], weights[seen], _GRAM_STRENGTH, folds, len(names)
+            )
+        judged = y[seen]
+    share = _best_share(dense, sparse, judged) if sparse is not None else 0.0
+    mixed: Floats = (dense if sparse is None else (1 - share) * dense + share * sparse).astype(np.float32)
+    temperature = _temperature(mixed, judged)
     calibrated = softmax((np.log(mixed + 1e-9) / temperature).astype(np.float32))
     guess = calibrated.argmax(1)
     figures = {
-        "rows": float(len(y)),
-        "accuracy": float((guess == y)[judged].mean()),
-        "macro_f1": float(f1_score(y[judged], guess[judged], average="macro")),
-        "ece": calibration_error(calibrated[judged], y[judged]),
+        "trained": float(len(y)),
+        "judged": float(len(judged)),
+        "accuracy": float((guess == judged).mean()),
+        "macro_f1": float(f1_score(judged, guess, average="macro", labels=np.unique(judged))),
+        "ece": calibration_error(calibrated, judged),
     }
-    full = _fit(z[dense_rows], y[dense_rows], weights[dense_rows], strength)
-    weight, bias = _coefficients(full)
+    weight, bias = _coefficients(on_vectors)
     weight = (weight / scale).astype(np.float32)
-    arrays: dict[str, npt.NDArray[Any]] = {"weight": weight.astype(np.float32), "bias": bias - weight @ mean}
-    if share and grams is not None and idf is not None:
-        gram_weight, gram_bias = _coefficients(_fit(grams, y, weights, _GRAM_STRENGTH))
+    arrays: dict[str, npt.NDArray[Any]] = {"weight": weight, "bias": (bias - weight @ mean).astype(np.float32)}
+    if share and on_grams is not None and idf is not None:
+        gram_weight, gram_bias = _coefficients(on_grams)
         arrays |= {
             "gram_weight": np.ascontiguousarray(gram_weight.T).astype(np.float16),
             "gram_bias": gram_bias,
             "idf": idf,
         }
     config = {"labels": names, "temperature": round(temperature, 4), "share": share}
-    return FittedHead(arrays, config, calibrated, figures)
+    return FittedHead(arrays, config, calibrated, [names[i] for i in judged], figures)
 
 
 def threshold(probabilities: Floats, labels: Sequence[str], names: Sequence[str], wanted: float) -> float:
@@ -150,9 +162,20 @@ def _coefficients(model: LogisticRegression) -> tuple[Floats, Floats]:
     return weight, bias
 
 
-def _spread(model: LogisticRegression, x: Any, into: Floats, rows: npt.NDArray[np.int64]) -> None:
-    """Writes the probabilities of `x` into the given rows; a class unseen in this fold keeps 0."""
-    into[np.ix_(rows, model.classes_)] = model.predict_proba(x)
+def _all_classes(model: LogisticRegression, x: Any, classes: int) -> Floats:
+    """Probabilities over all classes; one that the model has not seen gets 0."""
+    found = np.zeros((x.shape[0], classes), np.float32)
+    found[:, model.classes_] = model.predict_proba(x)
+    return found
+
+
+def _out_of_fold(
+    x: Any, y: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], strength: float, folds: list[Any], classes: int
+) -> Floats:
+    found = np.zeros((len(y), classes), np.float32)
+    for train, held in folds:
+        found[held] = _all_classes(_fit(x[train], y[train], weights[train], strength), x[held], classes)
+    return found
 
 
 def _balance(y: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -165,16 +188,19 @@ def _fit(x: Any, y: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], str
     return LogisticRegression(C=strength, max_iter=150, tol=1e-3).fit(x, y, sample_weight=weights)
 
 
-def _gram_matrix(texts: Sequence[str], buckets: int) -> tuple[csr_matrix, npt.NDArray[np.float16]]:
-    counted = [ngrams.count(text, buckets) for text in texts]
+def _idf(texts: Sequence[str], buckets: int) -> npt.NDArray[np.float16]:
     seen = np.zeros(buckets)
-    for indices, _ in counted:
-        seen[indices] += 1
-    idf = (np.log((1 + len(texts)) / (1 + seen)) + 1).astype(np.float16)
+    for text in texts:
+        seen[ngrams.count(text, buckets)[0]] += 1
+    return (np.log((1 + len(texts)) / (1 + seen)) + 1).astype(np.float16)
+
+
+def _gram_matrix(texts: Sequence[str], idf: npt.NDArray[np.float16]) -> csr_matrix:
+    counted = [ngrams.count(text, len(idf)) for text in texts]
     values = [ngrams.weigh(indices, counts, idf) for indices, counts in counted]
     pointers = np.cumsum([0, *(len(indices) for indices, _ in counted)])
     columns = np.concatenate([indices for indices, _ in counted])
-    return csr_matrix((np.concatenate(values), columns, pointers), shape=(len(texts), buckets)), idf
+    return csr_matrix((np.concatenate(values), columns, pointers), shape=(len(texts), len(idf)))
 
 
 def _best_share(dense: Floats, sparse: Floats, y: npt.NDArray[np.int64]) -> float:

@@ -20,11 +20,13 @@ from nlu import base, corpus, export, fit, runtime, tune
 from nlu.encoder import Encoder
 from nlu.places import TAGGED
 
-PREFIXES = {"query": "query: ", "passage": "passage: "}
+_E5_PREFIXES = {"query": "query: ", "passage": "passage: "}
 _LEAD = 150  # characters of a long message whose vector the heads learn from; n-grams learn from all of it
+_TUNING_SHARE = {"out_of_scope": 200, "ask_policy": 80, "category2": 1000}
+_TUNING_MESSAGES, _TUNING_LEAD = 350, 60
 _BUCKETS = {"intent": 1 << 13, "request_type": 1 << 13, "category1": 1 << 16, "category2": 1 << 13, "urgency": 1 << 13}
 _WANTED = {"intent": 0.88, "category2": 0.6}
-"""Share of accepted answers that must be right; the thresholds follow from it on out-of-fold predictions."""
+"""Share of accepted answers that must be right; the thresholds follow from it on the judging rows."""
 
 _SUSPECTED = 0.03
 """From this probability of danger on, the signs of `nlu.danger` decide; chosen on the training sentences, where it
@@ -41,9 +43,14 @@ class TrainSettings:
     base: str = base.FROM_PACKAGE
     work: Path | None = None
     encoder: Path | None = None
-    messages: int = 1600
-    tagged: int = 4000
+    messages: int = 1000
+    tagged: int = 1500
     tune: tune.TuneSettings = field(default_factory=tune.TuneSettings)
+
+
+def prefixes(source: str) -> dict[str, str]:
+    """What stands before a text of each kind: E5 models were trained with prefixes, other bases get none."""
+    return _E5_PREFIXES if "e5" in source.lower() else dict.fromkeys(_E5_PREFIXES, "")
 
 
 class _Vectors:
@@ -82,7 +89,7 @@ def train(settings: TrainSettings, say: Callable[[str], None] = print) -> dict[s
         folder = settings.encoder or _encoder(settings, sources, work, say)
         with np.load(folder / "tagger.npz") as stored:
             arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
-        vectors = _Vectors(Encoder(folder, PREFIXES, threads=2, with_hidden=False), folder)
+        vectors = _Vectors(Encoder(folder, prefixes(settings.base), threads=2, with_hidden=False), folder)
         fitted = _heads(settings, sources, vectors, say)
         for name, head in fitted.items():
             arrays |= {f"{name}.{key}": value for key, value in head.arrays.items()}
@@ -100,13 +107,10 @@ def _encoder(settings: TrainSettings, sources: corpus.Corpus, work: Path, say: C
     if not (hub / "config.json").is_file():
         say(f"building the base encoder from {settings.base}")
         base.build(hub, settings.base)
-    tasks = [*sources.own, *sources.weak, *sources.tagged]
-    rng = random.Random(settings.tune.seed)  # noqa: S311 (not for secrets)
-    picked = [m for m in sources.messages if m.title]
-    segmented = [m for m in sources.messages if not m.title]
-    picked += rng.sample(segmented, min(len(segmented), max(settings.messages - len(picked), 0) // 2))
-    tasks += [tune.Task(m.whole[:100], {"category1": m.label}, weight=0.5) for m in picked]
-    arrays = tune.tune(hub, tasks, corpus.label_names(sources), work / "tuned", settings.tune, say)
+    tasks = _tuning_tasks(sources, settings.tune.seed)
+    arrays = tune.tune(
+        hub, tasks, corpus.label_names(sources), work / "tuned", settings.tune, say, prefixes(settings.base)["query"]
+    )
     target = work / "encoder"
     say("exporting to ONNX int8")
     export.export(work / "tuned", target)
@@ -114,30 +118,52 @@ def _encoder(settings: TrainSettings, sources: corpus.Corpus, work: Path, say: C
     return target
 
 
+def _tuning_tasks(sources: corpus.Corpus, seed: int) -> list[tune.Task]:
+    """What the encoder is tuned on: all of our own sentences, and a share of the foreign ones that fits a CPU."""
+    rng = random.Random(seed)  # noqa: S311 (not for secrets)
+    kinds: dict[str, list[tune.Task]] = {}
+    for task in sources.weak:
+        kind = "category2" if "category2" in task.labels else task.labels.get("intent", "")
+        kinds.setdefault(kind, []).append(task)
+    tasks = [*sources.own, *sources.tagged]
+    for kind, found in kinds.items():
+        most = _TUNING_SHARE.get(kind, 400)
+        tasks += rng.sample(found, min(most, len(found)))
+    raw = [message for message in sources.messages if message.title]
+    picked = rng.sample(raw, min(_TUNING_MESSAGES, len(raw)))
+    return tasks + [tune.Task(m.whole[:_TUNING_LEAD], {"category1": m.label}, weight=0.5) for m in picked]
+
+
 def _heads(
     settings: TrainSettings, sources: corpus.Corpus, encoder: _Vectors, say: Callable[[str], None]
 ) -> dict[str, fit.FittedHead]:
     tasks = [*sources.own, *sources.weak]
-    vectors = encoder.of([task.text for task in tasks])
-    say(f"encoded {len(tasks)} sentences")
+    vectors = encoder.of([task.text for task in [*tasks, *sources.judging]])
+    say(f"encoded {len(vectors)} sentences")
     data = {head: fit.HeadData() for head in tune.HEADS}
-    for task, vector in zip(tasks, vectors, strict=True):
+    judging = {head: fit.HeadData() for head in tune.HEADS}
+    for task, vector in zip(tasks, vectors, strict=False):
         for head, label in task.labels.items():
-            data[head].add(task.text, vector, label, task.weight, judged=task.weight == 1.0)
+            data[head].add(task.text, vector, label, task.weight)
+    for task, vector in zip(sources.judging, vectors[len(tasks) :], strict=True):
+        for head, label in task.labels.items():
+            judging[head].add(task.text, vector, label)
     for message, vector in _messages(settings, sources, encoder):
-        judged = bool(message.title)
-        data["category1"].add(message.whole, vector, message.label, 1.0 if judged else 0.5, judged=judged)
-        if judged and vector is not None:
-            data["intent"].add(message.whole, vector, "file_request", 0.2, judged=False)
+        data["category1"].add(message.whole, vector, message.label, 1.0 if message.title else 0.5)
+        if message.title and vector is not None:
+            data["intent"].add(message.whole, vector, "file_request", 0.2)
+    leads = encoder.of([m.whole[:_LEAD] for m in sources.judging_messages])
+    for message, vector in zip(sources.judging_messages, leads, strict=True):
+        judging["category1"].add(message.whole, vector, message.label)
     fitted = {}
     for head, names in corpus.label_names(sources).items():
-        fitted[head] = fit.fit(data[head], names, buckets=_BUCKETS[head])
-        say(f"{head}: {_rounded(fitted[head].figures)}, share of n-grams {fitted[head].config['share']}")
+        found = fit.fit(data[head], names, judging[head], buckets=_BUCKETS[head])
+        say(f"{head}: {_rounded(found.figures)}, share of n-grams {found.config['share']}")
         if head in _WANTED:
-            used = [i for i, use in enumerate(data[head].judged) if use]
-            known = [data[head].labels[i] for i in used]
-            limit = fit.threshold(fitted[head].probabilities[used], known, fitted[head].config["labels"], _WANTED[head])
-            fitted[head].config["threshold"] = limit
+            found.config["threshold"] = fit.threshold(
+                found.probabilities, found.judged, found.config["labels"], _WANTED[head]
+            )
+        fitted[head] = found
     return fitted
 
 
@@ -178,7 +204,7 @@ def _config(settings: TrainSettings, sources: corpus.Corpus, fitted: dict[str, f
         "format": runtime.FORMAT,
         "version": f"{moment:%Y%m%d}-{files['heads.npz'][:8]}",
         "base": settings.base,
-        "prefixes": PREFIXES,
+        "prefixes": prefixes(settings.base),
         "heads": {
             name: {key: value for key, value in head.config.items() if key != "threshold"}
             for name, head in fitted.items()
@@ -187,7 +213,7 @@ def _config(settings: TrainSettings, sources: corpus.Corpus, fitted: dict[str, f
             "danger": _SUSPECTED,
             **{name: head.config["threshold"] for name, head in fitted.items() if "threshold" in head.config},
         },
-        "out_of_fold": {name: _rounded(head.figures) for name, head in fitted.items()},
+        "judged": {name: _rounded(head.figures) for name, head in fitted.items()},
         "tagger": {"types": list(TAGGED)},
         "categories": sources.tree,
         "exact": sources.exact,

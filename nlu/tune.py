@@ -43,11 +43,11 @@ class TuneSettings:
 
     layers: int = 4
     epochs: int = 5
-    batch: int = 32
-    rate: float = 1e-4
+    batch: int = 24
+    rate: float = 2e-4
     head_rate: float = 2e-3
     keep: float = 10.0
-    max_tokens: int = 96
+    max_tokens: int = 64
     seed: int = 7
 
 
