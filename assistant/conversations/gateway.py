@@ -400,7 +400,8 @@ class Gateway:
             conversation.engine_session, conversation.engine_turns = engine_session, 0
         conversation.engine_turns += 1
         conversation.updated_at = now()
-        ended = any(reply.ticket for reply in replies)
+        # A reply after the ticket asks something: the subject goes on.
+        ended = bool(replies) and replies[-1].ticket is not None
         if ended and conversation.engine_turns >= self._settings.turns_per_engine_session:
             # A ticket ends a subject: the next message starts afresh.
             conversation.engine_session, conversation.engine_turns = engine_session + 1, 0

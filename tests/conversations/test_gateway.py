@@ -28,13 +28,15 @@ class Engine:
         self.sent: list[tuple[str, str]] = []
         self.error: Callable[[], Exception] | None = None
         self.ticket: dict[str, Any] | None = None
+        self.asks = False
 
     async def send(self, sender_id: str, text: str) -> list[EngineReply]:
         await asyncio.sleep(0.01)
         self.sent.append((sender_id, text))
         if self.error:
             raise self.error()
-        return [EngineReply(text=f"答：{text}", ticket=self.ticket)]
+        question = [EngineReply(text="在哪里？")] if self.asks else []
+        return [EngineReply(text=f"答：{text}", ticket=self.ticket), *question]
 
     async def ready(self) -> bool:
         return self.error is None
@@ -184,10 +186,11 @@ async def test_a_channel_user_keeps_one_conversation(gateway: Gateway) -> None:
 async def test_an_engine_session_ends_with_a_ticket_after_many_turns(db: Database, engine: Engine) -> None:
     gateway = make_gateway(db, engine, turns_per_engine_session=3)
     opened = await gateway.open()
-    for number in range(5):
-        engine.ticket = {"number": "ZZ1"} if number == 3 else None
+    for number in range(6):
+        engine.ticket = {"number": "ZZ1"} if number in (3, 4) else None
+        engine.asks = number == 3  # a question follows the ticket: its answer belongs to the same session
         await gateway.receive(opened.id, "好", f"m{number}")
-    assert [sender.rsplit(":")[-1] for sender, _ in engine.sent] == ["0", "0", "0", "0", "1"]
+    assert [sender.rsplit(":")[-1] for sender, _ in engine.sent] == ["0", "0", "0", "0", "0", "1"]
 
 
 async def _agent(db: Database, name: str) -> int:
