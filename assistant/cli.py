@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 from typing import Annotated
 
@@ -94,6 +95,9 @@ def _add_rooms() -> None:
 
 def main() -> None:
     """Run; an error that a person can mend is one line, not a traceback."""
+    # A request is one thread's work: more threads of the numeric libraries only fight for the cores.
+    for library in ("OPENBLAS", "OMP", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     _add_rooms()
     try:
         app()
