@@ -24,6 +24,11 @@ _LETTER_INTENTS = {
     "ticket_urge",
     "ticket_dissatisfied",
 }
+# A matter that is only asked about is looked up, not filed; the answer offers a ticket where nothing is found.
+_LOOKED_UP = {"file_request", "inform_place"}
+_QUESTION = re.compile(
+    r"[?？]\s*$|(?:吗|呢|么)\s*$|多少|哪些|哪[个种里儿家天]|什么|怎么|怎样|咋|如何|是否|几[个天号点]|能不能|可不可以"
+)
 _EDGES = re.compile(r"^[\s，。！？!?,.～~“”\"'【】\[\]]+|[\s，。！？!?,.～~“”\"'【】\[\]]+$")
 
 
@@ -35,6 +40,9 @@ def intent_of(understanding: Understanding) -> tuple[str, float]:
     name = understanding.intent.name
     if len(text) >= (UNCLEAR_CHARS if name == FALLBACK else LETTER_CHARS) and name not in _LETTER_INTENTS:
         return "file_request", understanding.intent.confidence
+    asks = understanding.request_type.name == "咨询" and _QUESTION.search(understanding.text) is not None
+    if name in _LOOKED_UP and asks and len(text) < LETTER_CHARS:
+        return "ask_policy", understanding.request_type.confidence
     return name, understanding.intent.confidence
 
 
