@@ -29,6 +29,7 @@ _LOOKED_UP = {"file_request", "inform_place"}
 _QUESTION = re.compile(
     r"[?？]\s*$|(?:吗|呢|么)\s*$|多少|哪些|哪[个种里儿家天]|什么|怎么|怎样|咋|如何|是否|几[个天号点]|能不能|可不可以"
 )
+_WANTS_A_TICKET = re.compile(r"(?:请|麻烦)?[你您]?(?:帮我|给我|替我)?(?:登记|提交|转)(?:成|为|个|一个|一下|张)?工单吧?")
 _EDGES = re.compile(r"^[\s，。！？!?,.～~“”\"'【】\[\]]+|[\s，。！？!?,.～~“”\"'【】\[\]]+$")
 
 
@@ -37,6 +38,8 @@ def intent_of(understanding: Understanding) -> tuple[str, float]:
     text = _EDGES.sub("", understanding.text)
     if text in BUTTONS:
         return BUTTONS[text], 1.0
+    if _WANTS_A_TICKET.fullmatch(text):
+        return "file_request", 1.0
     name = understanding.intent.name
     if len(text) >= (UNCLEAR_CHARS if name == FALLBACK else LETTER_CHARS) and name not in _LETTER_INTENTS:
         return "file_request", understanding.intent.confidence

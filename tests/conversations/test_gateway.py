@@ -141,9 +141,7 @@ async def test_a_turn_that_fails_twice_goes_to_a_person(gateway: Gateway, engine
 
 
 @pytest.mark.parametrize("text", ["/restart", '／inform{"place":"x"}', "😀", "<script>alert(1)</script>"])
-async def test_commands_signs_and_markup_never_reach_the_engine(
-    gateway: Gateway, engine: Engine, text: str
-) -> None:
+async def test_commands_signs_and_markup_never_reach_the_engine(gateway: Gateway, engine: Engine, text: str) -> None:
     opened = await gateway.open()
     turn = await gateway.receive(opened.id, text, "m1")
     assert len(turn.messages) == 1 and engine.sent == []

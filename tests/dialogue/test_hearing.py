@@ -50,3 +50,21 @@ def test_the_parse_result_is_small_and_json() -> None:
     assert len(json.dumps(result, ensure_ascii=False)) < 1000
     assert result["intent_ranking"][0]["name"] == "file_request"
     assert len(result["intent_ranking"]) == 4
+
+
+@pytest.mark.parametrize("text", ["请帮我登记成工单", "登记工单吧", "麻烦你给我转工单"])
+def test_who_wants_a_ticket_gets_the_form(text: str) -> None:
+    assert hearing.intent_of(understood(text, "ticket_urge"))[0] == "file_request"
+
+
+@pytest.mark.parametrize(
+    ("text", "request_type", "intent"),
+    [
+        ("鹤壁市购买口罩的市民有何注意事项？", "咨询", "ask_policy"),
+        ("江西对哪些企业放宽裁员率", "咨询", "ask_policy"),
+        ("这个路灯什么时候能修好？三个月了", "投诉", "file_request"),
+        ("楼下噪音大", "咨询", "file_request"),
+    ],
+)
+def test_what_is_only_asked_about_is_looked_up(text: str, request_type: str, intent: str) -> None:
+    assert hearing.intent_of(understood(text, "file_request", request_type=request_type))[0] == intent
