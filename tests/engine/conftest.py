@@ -24,6 +24,9 @@ TINY = Path(__file__).parent / "project"
 
 Rasa = Callable[..., "subprocess.CompletedProcess[str]"]
 
+# These run in Rasa's environment, through test_inside.py.
+collect_ignore = ["inside"]
+
 
 @pytest.fixture(scope="session")
 def engine_python() -> Path:
