@@ -3,10 +3,12 @@
 import json
 import re
 import time
+from itertools import islice
 
 import httpx
 import pytest
 
+from assistant.dispatch.destinations.open311_message import reference
 from tests.application import AppServer, Resident
 
 pytestmark = pytest.mark.engine
@@ -28,7 +30,8 @@ def file_ticket(resident: Resident, complaint: str = COMPLAINT, phone: str = "13
 def desk_requests(server: AppServer, number: str) -> list[dict[str, object]]:
     """What the dispatch desk holds of one ticket."""
     found = httpx.get(f"{server.base_url}/open311/v2/requests.json", params={"page_size": 500}, timeout=30).json()
-    return [r for r in found if number in json.dumps(r)]
+    mark = reference(f"{number}:create:1")  # the desk's public answers hold no ticket number
+    return [r for r in found if mark in r["description"]]
 
 
 def test_a_policy_question_is_answered_with_its_source(app_server: AppServer) -> None:
@@ -41,7 +44,7 @@ def test_a_policy_question_is_answered_with_its_source(app_server: AppServer) ->
 
 
 def test_what_the_knowledge_base_does_not_hold_is_said_and_a_person_offered(app_server: AppServer) -> None:
-    answer = app_server.resident().say("火星移民需要办哪些手续，要交多少钱？")
+    answer = app_server.resident().say("火星移民需要办哪些手续？")
     assert all(not m["citations"] for m in answer["messages"])
     assert "人工" in json.dumps(answer, ensure_ascii=False)
 
@@ -179,7 +182,7 @@ def test_events_are_streamed(app_server: AppServer) -> None:
     resident.hear("你好")
     url = f"{app_server.base_url}/api/v1/conversations/{resident.id}/events"
     with httpx.stream("GET", url, headers=resident.headers, timeout=30) as stream:
-        data = [json.loads(line[5:]) for line, _ in zip(_data_lines(stream), range(2), strict=False)]
+        data = [json.loads(line[5:]) for line in islice(_data_lines(stream), 2)]
     assert [item["sender"] for item in data] == ["resident", "assistant"]
 
 
