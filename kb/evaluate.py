@@ -64,7 +64,7 @@ def build(
     batch: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Snapshot:
-    """An index in memory over the documents, all published; touches no database."""
+    """An index in memory over the documents, published unless they say otherwise; touches no database."""
     titled = {d.id: d.title for d in documents}
     passages: list[Passage] = []
     found_by: list[str] = []
@@ -157,5 +157,11 @@ def rouge_l(candidate: str, reference: str) -> float:
 
 
 def _published(document: NewDocument) -> Document:
-    # What is measured is retrieval: validity is left out.
-    return Document(id=document.id, title=document.title, status="published", issuer=document.issuer)
+    return Document(
+        id=document.id,
+        title=document.title,
+        status=document.status or "published",
+        issuer=document.issuer,
+        valid_from=document.valid_from,
+        valid_to=document.valid_to,
+    )

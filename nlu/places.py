@@ -26,6 +26,8 @@ def assemble(text: str, tagged: Iterable[Span], taken: list[tuple[int, int]]) ->
         if span[3] >= _LEAST and not any(span[1] < end and start < span[2] for start, end in taken)
     ]
     for match in _CODED.finditer(text):  # "A3区", "B市": how published hotline data hide a name
+        # What the tagger found inside of it is a piece of a name.
+        parts = [span for span in parts if not (match.start() <= span[1] and span[2] <= match.end())]
         if not any(span[1] < match.end() and match.start() < span[2] for span in parts):
             parts.append(("district", match.start(), match.end(), 1.0))
     parts.sort(key=lambda span: span[1])
