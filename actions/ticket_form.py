@@ -111,6 +111,17 @@ def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
             "contact": _take_contact,
             "confirmed": _take_verdict,
         }[turn.asked](turn, reply)
+        _keep_district(turn, services, reply)
+
+
+def _keep_district(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """A corrected place that names no district lies in the one said before (应该是大学路42号院, after 二七区…)."""
+    before, place = turn.slots.get("place"), reply.slots_after(turn).get("place")
+    if not before or not place or place == before or place in (NO_PLACE, UNKNOWN_PLACE):
+        return
+    district = services.city.resolve_place(before).district
+    if district and services.city.resolve_place(place).district is None:
+        reply.put(place=f"{district}{place}")
 
 
 # --- the first message ---------------------------------------------------------------------------------------------

@@ -203,6 +203,14 @@ async def test_a_correction_before_the_summary(talk: Talk) -> None:
     assert "地点：花园路86号" in await talk.say("匿名")
 
 
+async def test_a_corrected_place_keeps_the_district_said_before(talk: Talk) -> None:
+    await talk.say("楼上天天装修", "file_request", time="天天")
+    await talk.say("二七区大学路40号院", "inform_place", place="二七区大学路40号院")
+    await talk.say("匿名")
+    assert "地点：二七区某某巷42号院" in await talk.say("应该是某某巷42号院", "correct", place="某某巷42号院")
+    assert "地点：金水区花园路1号" in await talk.say("应该是金水区花园路1号", "correct", place="金水区花园路1号")
+
+
 async def test_a_time_that_is_corrected_is_no_place(talk: Talk) -> None:
     await talk.say("楼上天天装修", "file_request", time="天天")
     assert "哪里" in await talk.say("时间写错了，应该是周末", "correct")
