@@ -8,12 +8,12 @@ statuses in one place; their bodies never hold what the resident wrote.
 
 import asyncio
 import hmac
-import json
 import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
+import orjson
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -83,7 +83,7 @@ def _origin(error: BaseException) -> str:
 
 async def _json_object(request: Request) -> dict[str, Any]:
     try:
-        body = json.loads(await request.body())
+        body = orjson.loads(await request.body())
     except ValueError:
         raise MalformedCall from None
     if not isinstance(body, dict):

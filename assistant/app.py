@@ -138,7 +138,7 @@ def create_app(settings: Settings) -> FastAPI:
             tickets=parts.tickets,
             city=parts.city,
             desk=parts.desk,
-            reader=parts.reader.reader,
+            reader=parts.reader,
         ),
     )
     return app
@@ -151,7 +151,7 @@ def _wire(settings: Settings) -> Parts:
     db = Database(settings.sqlalchemy_url)
     events = Events()
     handover = Handover(db, events, max_chars=settings.max_message_chars)
-    knowledge = KnowledgeBase(db, reader.reader)
+    knowledge = KnowledgeBase(db, reader)
     supervisor = EngineSupervisor(
         settings,
         nlu_url=f"{settings.base_url}/internal/nlu",

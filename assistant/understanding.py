@@ -1,10 +1,14 @@
 """The language model for the application: read off the event loop, each text once."""
 
 import asyncio
-from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from cachetools import LRUCache
 
 from nlu.runtime import Reader, Understanding
 
@@ -13,8 +17,8 @@ class CachingReader:
     """A `Reader` that remembers its last readings: a turn's text is needed by the gateway and by the engine."""
 
     def __init__(self, reader: Reader, *, size: int = 512) -> None:
-        self.reader, self._size = reader, size
-        self._known: OrderedDict[str, Understanding] = OrderedDict()
+        self.reader = reader
+        self._known: LRUCache[str, Understanding] = LRUCache(size)
         self._lock = Lock()
         # One thread: the model uses one core, and more would only make each reading slower.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nlu")
@@ -22,14 +26,12 @@ class CachingReader:
     def read(self, text: str) -> Understanding:
         """What the model understands; blocks for some 10 ms on a new text."""
         with self._lock:
-            if text in self._known:
-                self._known.move_to_end(text)
-                return self._known[text]
+            known = self._known.get(text)
+        if known is not None:
+            return known
         understanding = self.reader.read(text)
         with self._lock:
             self._known[text] = understanding
-            while len(self._known) > self._size:
-                self._known.popitem(last=False)
         return understanding
 
     async def aread(self, text: str) -> Understanding:
@@ -42,6 +44,20 @@ class CachingReader:
 
     async def as_dict(self, text: str) -> dict[str, Any]:
         return (await self.aread(text)).as_dict()
+
+    @property
+    def encoder_id(self) -> str:
+        """Which vectors belong together."""
+        return self.reader.encoder_id
+
+    def embed(self, texts: Sequence[str], kind: Literal["query", "passage"]) -> npt.NDArray[np.float32]:
+        """Vectors of length 1, (number of texts, width); a question that was read lately costs nothing."""
+        if kind == "query" and len(texts) == 1:
+            with self._lock:
+                known = self._known.get(texts[0])
+            if known is not None and known.vector is not None:
+                return known.vector[np.newaxis]
+        return self.reader.embed(texts, kind)
 
     def close(self) -> None:
         self._thread.shutdown()

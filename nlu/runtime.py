@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,6 +62,8 @@ class Understanding:
     urgency: Label
     entities: tuple[Entity, ...]
     model_version: str
+    vector: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    """What `Reader.embed` gives for the text as a query."""
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON of `minsheng nlu predict`."""
@@ -157,6 +159,7 @@ class Reader:
             urgency=urgency[0],
             entities=self._entities(text, encoded),
             model_version=self.model_version,
+            vector=encoded.vector,
         )
 
     def _rank(self, head: str, text: str, encoded: Encoded) -> tuple[Label, ...]:

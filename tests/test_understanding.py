@@ -2,7 +2,9 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from assistant.understanding import CachingReader
 
@@ -29,4 +31,25 @@ async def test_a_text_is_read_once_and_old_ones_are_forgotten() -> None:
     assert model.texts == ["甲", "乙", "丙"]
     reader.read("甲")
     assert model.texts[-1] == "甲"
+    reader.close()
+
+
+async def test_a_question_that_was_read_is_not_encoded_again() -> None:
+    class Embedding(CountingReader):
+        embedded: ClassVar[list[str]] = []
+        encoder_id = "e1"
+
+        def read(self, text: str) -> Any:
+            return SimpleNamespace(text=text, vector=np.full(3, 0.5, np.float32))
+
+        def embed(self, texts: list[str], kind: str) -> Any:
+            self.embedded.extend(texts)
+            return np.zeros((len(texts), 3), np.float32)
+
+    reader = CachingReader(Embedding())  # type: ignore[arg-type]
+    reader.read("甲")
+    assert reader.encoder_id == "e1"
+    assert reader.embed(["甲"], "query").tolist() == [[0.5, 0.5, 0.5]]
+    assert reader.embed(["甲"], "passage").shape == (1, 3) and reader.embed(["乙"], "query").shape == (1, 3)
+    assert Embedding.embedded == ["甲", "乙"]
     reader.close()

@@ -4,11 +4,12 @@ A turn is one `POST /webhooks/rest/webhook` (`engine/rest.py` gives it honest st
 sent again: yes, the engine saves nothing of it; actions that already ran are protected by their own keys.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import aiohttp
 
 SENDER_ID = re.compile(r"[A-Za-z0-9:_-]{1,64}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -49,13 +50,9 @@ class EngineClient:
     def __init__(self, base_url: str, *, timeout_s: float) -> None:
         if timeout_s <= 0:
             raise ValueError(f"timeout_s must be positive, not {timeout_s}")
-        # The engine is on loopback: no proxy of the environment may see a resident's words.
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 3.0)),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
-            trust_env=False,
-        )
+        self._base_url = base_url.rstrip("/")
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(timeout_s, 3.0))
+        self._session: aiohttp.ClientSession | None = None
 
     async def send(self, sender_id: str, text: str) -> list[EngineReply]:
         """One turn: the replies to `text`, at least one.
@@ -69,33 +66,45 @@ class EngineClient:
         if _UNSTORABLE.search(text):
             raise ValueError("unstorable text")
         try:
-            response = await self._http.post("/webhooks/rest/webhook", json={"sender": sender_id, "message": text})
-        except httpx.TimeoutException as error:
+            async with self._http().post(
+                f"{self._base_url}/webhooks/rest/webhook", json={"sender": sender_id, "message": text}
+            ) as response:
+                status, body = response.status, await response.read()
+        except TimeoutError as error:
             raise EngineUnavailable("no answer in time") from error
-        except httpx.TransportError as error:
+        except aiohttp.ClientError as error:
             raise EngineUnavailable(type(error).__name__) from error
-        if response.status_code == 503:
+        if status == 503:
             raise EngineUnavailable("no model loaded")
-        if response.status_code != 200:
-            raise EngineFailed(f"status {response.status_code}")
-        return _replies(response)
+        if status != 200:
+            raise EngineFailed(f"status {status}")
+        return _replies(body)
 
     async def ready(self) -> bool:
         """Whether the engine answers and has a model loaded."""
+        limit = aiohttp.ClientTimeout(total=5.0)
         try:
-            response = await self._http.get("/webhooks/rest/", timeout=5.0)
-        except httpx.TransportError:
+            async with self._http().get(f"{self._base_url}/webhooks/rest/", timeout=limit) as response:
+                return response.status == 200
+        except (TimeoutError, aiohttp.ClientError):
             return False
-        return response.status_code == 200
 
     async def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
-        await self._http.aclose()
+        if self._session is not None:
+            await self._session.close()
+
+    def _http(self) -> aiohttp.ClientSession:
+        # aiohttp wants a running loop. The engine is on loopback: no proxy of the environment sees a resident's words.
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False)
+        return self._session
 
 
-def _replies(response: httpx.Response) -> list[EngineReply]:
+def _replies(body: bytes) -> list[EngineReply]:
     try:
-        items = response.json()
+        items = json.loads(body)
     except ValueError:
         raise EngineFailed("answer is no JSON") from None
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):

@@ -30,11 +30,11 @@ class WaitingResident:
     urgent: bool
 
 
-async def _ahead(session: AsyncSession, conversation: Conversation) -> int:
+async def _ahead(session: AsyncSession, conversation_id: str, since: datetime | None) -> int:
     """How many residents wait longer than this one."""
     earlier = or_(
-        Conversation.waiting_since < conversation.waiting_since,
-        (Conversation.waiting_since == conversation.waiting_since) & (Conversation.id < conversation.id),
+        Conversation.waiting_since < since,
+        (Conversation.waiting_since == since) & (Conversation.id < conversation_id),
     )
     count = await session.scalar(
         select(func.count()).select_from(Conversation).where(Conversation.state == "waiting", earlier)
@@ -42,11 +42,13 @@ async def _ahead(session: AsyncSession, conversation: Conversation) -> int:
     return count or 0
 
 
-async def handover_state(session: AsyncSession, conversation: Conversation) -> dict[str, str | int] | None:
-    """The `handover` field of the public API."""
-    if conversation.state == "waiting":
-        return {"state": "waiting", "ahead": await _ahead(session, conversation)}
-    if conversation.state == "agent":
+async def handover_state(
+    session: AsyncSession, conversation_id: str, state: str, waiting_since: datetime | None
+) -> dict[str, str | int] | None:
+    """The `handover` field of the public API for a conversation in this state."""
+    if state == "waiting":
+        return {"state": "waiting", "ahead": await _ahead(session, conversation_id, waiting_since)}
+    if state == "agent":
         return {"state": "agent", "ahead": 0}
     return None
 
@@ -64,7 +66,8 @@ class Handover:
             if conversation.state == "bot":
                 conversation.state, conversation.waiting_since = "waiting", now()
                 conversation.waiting_reason = reason[:200]
-            ahead = await _ahead(session, conversation) if conversation.state == "waiting" else 0
+            waits = conversation.state == "waiting"
+            ahead = await _ahead(session, conversation_id, conversation.waiting_since) if waits else 0
         self._events.notify(conversation_id)
         return ahead
 

@@ -1,7 +1,8 @@
 """Engine and sessions for SQLite (WAL) and PostgreSQL."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,16 @@ class Database:
             event.listen(self.engine.sync_engine, "connect", _sqlite_pragmas)
             event.listen(self.engine.sync_engine, "begin", _sqlite_begin)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        # SQLite has one writer; whoever waits for it in SQLite's own way sleeps up to 100 ms a try, and not in turn.
+        self._writer = asyncio.Lock() if self.is_sqlite else None
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
         """A session in a transaction that may write."""
-        async with self._sessions() as session:
+        async with AsyncExitStack() as stack:
+            if self._writer is not None:
+                await stack.enter_async_context(self._writer)
+            session = await stack.enter_async_context(self._sessions())
             if self.is_sqlite:
                 # Take the write lock at once: a read that later turns into a write fails under WAL when another wrote.
                 await session.connection(execution_options={"minsheng_write": True})

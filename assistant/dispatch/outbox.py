@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Update, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Update, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from assistant.db.models import OutboxRow
+from assistant.db.models import OutboxRow, UtcDateTime
 from assistant.db.session import Database
 from assistant.dispatch.destinations.base import Outgoing
 
@@ -61,10 +61,10 @@ class Outbox:
         self, owner: str, *, at: datetime, claim_s: float, limit: int, without: Collection[str] = ()
     ) -> list[Claim]:
         """Take up to `limit` due rows for `claim_s` seconds; `without`: destinations to leave alone for now."""
-        due = _due(at)
-        if without:
-            due = and_(due, OutboxRow.destination.not_in(without))
-        query = select(OutboxRow).where(due).order_by(OutboxRow.next_attempt_at, OutboxRow.id).limit(limit)
+        due = and_(_DUE, OutboxRow.destination.not_in(without)) if without else _DUE
+        query = (
+            select(OutboxRow).where(due).params(at=at).order_by(OutboxRow.next_attempt_at, OutboxRow.id).limit(limit)
+        )
         if self._db.is_sqlite:
             # Looking first spares the other processes the only write lock when there is nothing to do.
             async with self._db.read() as session:
@@ -166,7 +166,8 @@ class Outbox:
         return Depth(by_state, max((at - since).total_seconds(), 0.0) if since else 0.0)
 
 
-def _due(at: datetime) -> ColumnElement[bool]:
+def _due() -> ColumnElement[bool]:
+    at = bindparam("at", type_=UtcDateTime())
     earlier, newer = aliased(OutboxRow), aliased(OutboxRow)
     filed_again = exists(
         select(newer.id).where(
@@ -198,6 +199,10 @@ def _due(at: datetime) -> ColumnElement[bool]:
         and_(OutboxRow.state == "sending", OutboxRow.claimed_until <= at),
     )
     return and_(ready, ~waits)
+
+
+_DUE = _due()
+"""Rows to send at the time `at`: ready, and nothing of the same ticket and destination before them."""
 
 
 async def _parents(session: AsyncSession, rows: Sequence[OutboxRow]) -> dict[int, str]:

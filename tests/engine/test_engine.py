@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
-import httpx
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from assistant.conversations.engine import EngineClient, EngineFailed, EngineReply, EngineUnavailable
 from tests.engine.application import SECRET, Application
@@ -157,29 +160,34 @@ async def test_a_slow_turn_is_given_up_and_undone(engine: RunningEngine, applica
         (503, '{"error": "no model"}', EngineUnavailable),
     ],
 )
-async def test_answers_that_are_none(
-    monkeypatch: pytest.MonkeyPatch, status: int, body: str, error: type[Exception]
-) -> None:
-    client = EngineClient("http://engine", timeout_s=1)
-    await client._http.aclose()
-    transport = httpx.MockTransport(lambda _: httpx.Response(status, text=body))
-    client._http = httpx.AsyncClient(base_url="http://engine", transport=transport)
-    with pytest.raises(error):
-        await client.send("c:0", "你好")
-    await client.close()
+async def test_answers_that_are_none(status: int, body: str, error: type[Exception]) -> None:
+    async with _answering(status, body) as client:
+        with pytest.raises(error):
+            await client.send("c:0", "你好")
 
 
 async def test_a_custom_item_without_text_becomes_a_reply() -> None:
-    client = EngineClient("http://engine", timeout_s=1)
-    await client._http.aclose()
     items = [{"custom": {"handover": {"reason": "asked"}}}, {"text": "好的"}, {"custom": {"ticket": {"number": "1"}}}]
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=items))
-    client._http = httpx.AsyncClient(base_url="http://engine", transport=transport)
-    assert await client.send("c:0", "转人工") == [
-        EngineReply(handover={"reason": "asked"}),
-        EngineReply(text="好的", ticket={"number": "1"}),
-    ]
-    await client.close()
+    async with _answering(200, json.dumps(items)) as client:
+        assert await client.send("c:0", "转人工") == [
+            EngineReply(handover={"reason": "asked"}),
+            EngineReply(text="好的", ticket={"number": "1"}),
+        ]
+
+
+@asynccontextmanager
+async def _answering(status: int, body: str) -> AsyncIterator[EngineClient]:
+    """A client of a server that gives this answer to every turn."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=body)
+
+    application = web.Application()
+    application.router.add_post("/webhooks/rest/webhook", answer)
+    async with TestServer(application) as server:
+        client = EngineClient(str(server.make_url("/")), timeout_s=5)
+        yield client
+        await client.close()
 
 
 @pytest.mark.postgres
