@@ -19,9 +19,13 @@ import jsonschema  # noqa: E402
 import rasa.version  # noqa: E402
 import structlog  # noqa: E402
 from rasa.core.actions.action import RemoteAction  # noqa: E402
-from rasa.shared.core.events import Event, SlotSet, UserUttered  # noqa: E402
+from rasa.core.tracker_store import SQLTrackerStore  # noqa: E402
+from rasa.shared.core.domain import Domain  # noqa: E402
+from rasa.shared.core.events import ActionExecuted, Event, SessionStarted, SlotSet, UserUttered  # noqa: E402
+from rasa.shared.core.trackers import DialogueStateTracker  # noqa: E402
 
 _UNPATCHED_RESOLVE = Event.resolve_by_type
+_UNPATCHED_RETRIEVE, _UNPATCHED_SAVE = SQLTrackerStore._retrieve, SQLTrackerStore.save
 
 from engine import patches  # noqa: E402
 
@@ -110,8 +114,6 @@ class Copies(unittest.TestCase):
 
 class Sqlite(unittest.TestCase):
     def test_the_tracker_store_keeps_one_connection_that_does_not_wait_for_the_disk(self) -> None:
-        from rasa.core.tracker_store import SQLTrackerStore
-
         with tempfile.TemporaryDirectory() as folder:
             store = SQLTrackerStore(host=f"sqlite:///{folder}/tracker.db")
             seen = set()
@@ -123,11 +125,46 @@ class Sqlite(unittest.TestCase):
             store.engine.dispose()
         self.assertEqual((mode, synchronous, len(seen)), ("wal", 1, 1))
 
+    def test_conversations_are_stored_and_read_as_rasa_does(self) -> None:
+        turns: list[list[Event]] = [
+            [ActionExecuted("action_session_start"), SessionStarted(), UserUttered("一", {"name": "greet"})],
+            [UserUttered("二", {"name": "thank"}), SlotSet("place", "花园路"), ActionExecuted("action_listen")],
+            [],
+            [ActionExecuted("action_session_start"), SessionStarted(), UserUttered("三", {"name": "greet"})],
+            [UserUttered("四", {"name": "greet"})],
+        ]
+
+        async def play(store: SQLTrackerStore, retrieve: Any, save: Any) -> list[Any]:
+            seen = []
+            for number, turn in enumerate(turns):
+                tracker = await retrieve(store, "c:0", False) or DialogueStateTracker("c:0", [])
+                for event in turn:
+                    event.timestamp = number + 1.0
+                    tracker.update(event)
+                await save(store, tracker)
+                for everything in (False, True):
+                    stored = await retrieve(store, "c:0", everything)
+                    seen.append([event.as_dict() for event in stored.events])
+            with store.session_scope() as session:
+                columns = (store.SQLEvent.type_name, store.SQLEvent.intent_name, store.SQLEvent.action_name)
+                seen.append([tuple(row) for row in session.query(*columns).order_by(store.SQLEvent.id)])
+            return seen
+
+        played = []
+        for use in (
+            (_UNPATCHED_RETRIEVE, _UNPATCHED_SAVE),
+            (SQLTrackerStore._retrieve, SQLTrackerStore.save),
+        ):
+            with tempfile.TemporaryDirectory() as folder:
+                store = SQLTrackerStore(domain=Domain.empty(), db=f"{folder}/tracker.db")
+                played.append(asyncio.run(play(store, *use)))
+                store.engine.dispose()
+        self.assertEqual(played[0], played[1])
+        self.assertEqual(len(played[0][-1]), sum(map(len, turns)))
+
 
 class Failures(unittest.TestCase):
     def test_the_sql_store_lets_a_value_error_pass_instead_of_ending_the_process(self) -> None:
-        from rasa.core.tracker_store import SQLTrackerStore
-
         with tempfile.TemporaryDirectory() as folder:
             store = SQLTrackerStore(db=f"{folder}/tracker.db")
             with self.assertRaisesRegex(ValueError, "embedded null"), store.session_scope():
@@ -146,8 +183,6 @@ class Failures(unittest.TestCase):
 
             async def save(self, tracker: Any) -> None:
                 raise ConnectionError
-
-        from rasa.shared.core.domain import Domain
 
         store = FailSafeTrackerStore(Down(Domain.empty()))
         for use in (store.retrieve("a"), store.retrieve_full_tracker("a"), store.save(None)):
