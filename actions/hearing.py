@@ -26,8 +26,8 @@ _LETTER_INTENTS = {
 }
 # A matter that is only asked about is looked up, not filed; the answer offers a ticket where nothing is found.
 _LOOKED_UP = {"file_request", "inform_place"}
-# Hours, fees and ways of an office sound like those of the hotline.
-_ABOUT_THE_SERVICE = {"ask_service_hours", "ask_fee", "ask_process"}
+# Hours, fees and ways of an office sound like those of the hotline, and services that answer like the assistant.
+_ABOUT_US = {"ask_service_hours", "ask_fee", "ask_process", "complain_bot", "bot_capability", "repeat"}
 _SURE = 0.5
 _QUESTION = re.compile(
     r"[?？]\s*$|(?:吗|呢|么)\s*$|多少|哪些|哪[个种里儿家天]|什么|怎么|怎样|咋|如何|是否|几[个天号点]|能不能|可不可以"
@@ -47,7 +47,7 @@ def intent_of(understanding: Understanding) -> tuple[str, float]:
     if len(text) >= (UNCLEAR_CHARS if name == FALLBACK else LETTER_CHARS) and name not in _LETTER_INTENTS:
         return "file_request", understanding.intent.confidence
     asks = understanding.request_type.name == "咨询" and _QUESTION.search(understanding.text) is not None
-    about_us = name in _ABOUT_THE_SERVICE and understanding.intent.confidence < _SURE
+    about_us = name in _ABOUT_US and understanding.intent.confidence < _SURE
     if (name in _LOOKED_UP or about_us) and asks and len(text) < LETTER_CHARS:
         return "ask_policy", understanding.request_type.confidence
     return name, understanding.intent.confidence

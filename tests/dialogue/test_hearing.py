@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from actions import hearing
 from actions.buttons import BUTTONS
 from actions.protocol import Reply
 from nlu.labels import INTENTS
+from nlu.runtime import Label
 from tests.dialogue.fakes import understood
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,15 @@ def test_the_parse_result_is_small_and_json() -> None:
     assert len(json.dumps(result, ensure_ascii=False)) < 1000
     assert result["intent_ranking"][0]["name"] == "file_request"
     assert len(result["intent_ranking"]) == 4
+
+
+@pytest.mark.parametrize("intent", ["ask_service_hours", "ask_fee", "complain_bot"])
+def test_a_weak_reading_about_the_hotline_itself_is_looked_up(intent: str) -> None:
+    asked = understood("网上智能问诊与人工服务将对哪些问题重点回复？", intent, request_type="咨询")
+    weak = replace(asked, intent=Label(intent, 0.4))
+    assert hearing.intent_of(weak)[0] == "ask_policy"
+    assert hearing.intent_of(asked)[0] == intent
+    assert hearing.intent_of(replace(weak, text="你老是答非所问"))[0] == intent
 
 
 @pytest.mark.parametrize("text", ["请帮我登记成工单", "登记工单吧", "麻烦你给我转工单"])
