@@ -30,7 +30,7 @@ _LOOKED_UP = {"file_request", "inform_place"}
 _ABOUT_US = {"ask_service_hours", "ask_fee", "ask_process", "complain_bot", "bot_capability", "repeat"}
 _SURE = 0.5
 _QUESTION = re.compile(
-    r"[?？]\s*$|(?:吗|呢|么)\s*$|多少|哪些|哪[个种里儿家天]|什么|怎么|怎样|咋|如何|是否|几[个天号点]|能不能|可不可以"
+    r"[?？]\s*$|(?:吗|呢|么)\s*$|多少|哪些|哪[个种里儿家天]|在哪$|什么|怎么|怎样|咋|如何|是否|几[个天号点]|能不能|可不可以"
 )
 _WANTS_A_TICKET = re.compile(r"(?:请|麻烦)?[你您]?(?:帮我|给我|替我)?(?:登记|提交|转)(?:成|为|个|一个|一下|张)?工单吧?")
 _EDGES = re.compile(r"^[\s，。！？!?,.～~“”\"'【】\[\]]+|[\s，。！？!?,.～~“”\"'【】\[\]]+$")

@@ -26,8 +26,8 @@ class ActionServices(Protocol):
     @property
     def city(self) -> City: ...
 
-    async def answer(self, question: str) -> Answer:
-        """The knowledge base's answer to a policy question."""
+    async def answer(self, question: str, *, after: str = "") -> Answer:
+        """The knowledge base's answer to a policy question; `after` is the question it goes on from, if any."""
         ...
 
     async def request_human(self, conversation_id: str, reason: str) -> int:

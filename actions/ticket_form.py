@@ -49,6 +49,8 @@ _BELONGS = {
 }
 # Short replies often look like these to a model that does not know the question.
 _WEAK = {"nlu_fallback", "chitchat", "out_of_scope", "greet", "bot_identity", "repeat", "feedback_helpful"}
+# What may tell what happened although nothing says so; "你是机器人吗" never does.
+_UNCLEAR = {"nlu_fallback", "chitchat", "out_of_scope"}
 _MAY_BECOME_A_TICKET = {"ask_policy", FALLBACK, "out_of_scope", "ticket_urge", "ticket_dissatisfied"}
 # Actions that found no ticket to do something with, and pass the message on as a new request.
 _PASSED_ON = {
@@ -212,7 +214,7 @@ def _volunteered(heard: Heard) -> dict[str, Any]:
 
 def _take_description(turn: Turn, reply: Reply) -> None:
     heard = turn.heard
-    if turn.intent not in _BELONGS and not (turn.intent in _WEAK and len(turn.text) >= 4):
+    if turn.intent not in _BELONGS and not (turn.intent in _UNCLEAR and len(turn.text) >= 4):
         return
     found = _extras(turn)
     if reading.says_what_happened(heard.text) and turn.intent not in (

@@ -75,8 +75,8 @@ class Parts:
     registry: CollectorRegistry
     jobs: list[Job] = field(default_factory=list)
 
-    async def answer(self, question: str) -> Answer:
-        return await self.kb.answer(question)
+    async def answer(self, question: str, *, after: str = "") -> Answer:
+        return await self.kb.answer(question, after=after)
 
     async def request_human(self, conversation_id: str, reason: str) -> int:
         return await self.handover.request(conversation_id, reason)

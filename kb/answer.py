@@ -151,8 +151,9 @@ def answer(
     *,
     today: date,
     as_of: date | None = None,
+    after: str = "",
 ) -> Answer:
-    """Answer from the snapshot as of today, or of the day `as_of`.
+    """Answer from the snapshot as of today, or of the day `as_of`; `after` is the question this one goes on from.
 
     Runs for tens of milliseconds on one core: call it in a thread.
     """
@@ -162,7 +163,7 @@ def answer(
         return Answer("not_found", NOT_FOUND, [], list(hits), confidence, clock.steps)
 
     with clock.step("prepare") as outcome:
-        query = Query.of(question, encoder) if question.strip() else None
+        query = Query.of(question, encoder, after=after) if question.strip() else None
         if query is None or not query.terms:
             outcome.append("nothing_asked")
     if query is None or not query.terms:
@@ -183,8 +184,11 @@ def answer(
     if not good:
         return not_found(hits, confidence)
 
-    with clock.step("extract"):
-        quotes = extract(query.text, query.content, hits, snapshot.index.idf)
+    with clock.step("extract") as outcome:
+        quotes = extract(query, hits, snapshot)
+        outcome.append("quoted" if quotes else "not_said")
+    if not quotes:
+        return not_found(hits, confidence)
 
     with clock.step("compose"):
         citations = list(dict.fromkeys(Citation.of(q.hit) for q in quotes))
@@ -195,7 +199,8 @@ def answer(
 def compose(quotes: Sequence[Quote], *, as_of: date | None = None) -> str:
     """Quotes, then what they rest on and until when it holds."""
     parts = [f"按 {_day(as_of)} 有效的规定："] if as_of else []
-    parts += [q.text for q in quotes]
+    several = len(quotes) > 1
+    parts += [f"{q.hit.article}：{q.text}" if several and q.hit.article else q.text for q in quotes]
     sources = dict.fromkeys(_source(q.hit.document, q.hit.article) for q in quotes)
     parts.append("依据：" + "；".join(sources) + "。")
     if any((q.hit.document.source or "").startswith("示例") for q in quotes):

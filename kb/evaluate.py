@@ -114,7 +114,7 @@ def evaluate(
         order = list(dict.fromkeys(h.document.id for h in hits))
         ranks.append(order.index(question.docid) + 1 if question.docid in order else 0)
         if question.answer.strip():
-            quotes = extract(query.text, query.content, hits, snapshot.index.idf)
+            quotes = extract(query, hits, snapshot)
             overlaps.append(rouge_l("".join(q.text for q in quotes), question.answer))
         if result.outcome == "answered":
             right.append(any(c.document == question.docid for c in result.citations))

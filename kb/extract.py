@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kb.documents import Passage
-from kb.search import Hit
+from kb.search import Hit, Query, Snapshot
+from kb.sections import choose, is_in_sections
 from kb.text import folded, sentences
-from kb.words import words
+from kb.words import query_terms, words
 
 MAX_QUOTE_CHARS = 220
 _PASSAGES = 6
@@ -40,26 +41,32 @@ class Quote:
     score: float
 
 
-def extract(
-    question: str,
-    content: Sequence[str],
-    hits: Sequence[Hit],
-    idf: Callable[[str], float],
-    *,
-    max_chars: int = MAX_QUOTE_CHARS,
-) -> list[Quote]:
-    """The sentences of the best passages that answer, in reading order, from one document, best-fitting run.
+def extract(query: Query, hits: Sequence[Hit], snapshot: Snapshot, *, max_chars: int = MAX_QUOTE_CHARS) -> list[Quote]:
+    """The sentences that answer, in reading order, from the document of the best hit.
 
-    Args:
-        content: the words that say what the question is about.
-        hits: passages found, best first.
-        idf: rarity of a word in the index.
-
+    Of an entry made of sections, the sections asked for; else the best-fitting run of sentences of the passages found.
     A short passage under a heading, or a short article of a law, is quoted whole: its lines belong together.
     """
     if not hits:
         return []
-    wanted = {w: idf(w) for w in content}
+    entry, vectors = snapshot.with_vectors(hits[0].document.id)
+    if is_in_sections(entry, max_chars=max_chars):
+        chosen = choose(
+            query.asked,
+            query_terms(query.asked),
+            query.vector,
+            hits[0].document.title,
+            entry,
+            vectors,
+            snapshot.index.idf,
+        )
+        found = {hit.passage.id: hit for hit in hits}
+        return [
+            Quote(found.get(passage.id) or Hit(hits[0].document, passage, 0.0, 0.0, 0.0), passage.text, score)
+            for passage, score in chosen
+        ]
+    question, idf = query.text, snapshot.index.idf
+    wanted = {w: idf(w) for w in query.content}
     looks_right = [shape for asked, shape in _ASKED if asked.search(question)]
     many = bool(_MANY.search(question)) and not looks_right
     best: tuple[float, Hit, list[str], int] | None = None

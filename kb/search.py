@@ -29,18 +29,24 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question as both searches see it, and the words that say what it is about."""
+    """A question as both searches see it, and the words that say what it is about.
+
+    `asked` is what the person said last; `text` holds what it goes on from, too ("居住证怎么办 那要多久").
+    """
 
     text: str
+    asked: str
     terms: list[str]
     content: list[str]
     vector: Floats
 
     @classmethod
-    def of(cls, text: str, encoder: Encoder) -> "Query":
-        text = text.strip()[:MAX_QUESTION_CHARS]
+    def of(cls, text: str, encoder: Encoder, *, after: str = "") -> "Query":
+        """`after`: the earlier question that this one goes on from."""
+        asked = text.strip()[:MAX_QUESTION_CHARS]
+        text = f"{after.strip()[:MAX_QUESTION_CHARS]} {asked}".strip()
         content = content_words(words(in_documents_words(text)))
-        return cls(text, query_terms(text), content, encoder.embed([text], "query")[0])
+        return cls(text, asked, query_terms(text), content, encoder.embed([text], "query")[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,11 @@ class Snapshot:
     def passages_of(self, document_id: str) -> list[Passage]:
         """A document's passages in reading order."""
         return [self.passages[i] for i in self._by_document.get(document_id, [])]
+
+    def with_vectors(self, document_id: str) -> tuple[list[Passage], Floats]:
+        """A document's passages in reading order, and their vectors (number of passages, width)."""
+        positions = self._by_document.get(document_id, [])
+        return [self.passages[i] for i in positions], np.array([self.prepared[i].vector for i in positions])
 
     def _in_force(self, today: date, as_of: date | None) -> Mask:
         key = (today, as_of)

@@ -102,12 +102,22 @@ class KnowledgeBase:
 
         return await asyncio.to_thread(run)
 
-    async def answer(self, question: str, *, as_of: date | None = None) -> Answer:
-        """An answer in sentences of documents in force, each cited, or an honest "not found"."""
+    async def answer(self, question: str, *, as_of: date | None = None, after: str = "") -> Answer:
+        """An answer in sentences of documents in force, each cited, or an honest "not found".
+
+        `after`: the question that this one goes on from ("居住证怎么办", then "那要多久").
+        """
         snapshot = await self._current()
         settings = self._settings
         result = await asyncio.to_thread(
-            answer, question, snapshot, self._encoder, settings.calibration, today=settings.today(), as_of=as_of
+            answer,
+            question,
+            snapshot,
+            self._encoder,
+            settings.calibration,
+            today=settings.today(),
+            as_of=as_of,
+            after=after,
         )
         log.info(
             "kb_answer",

@@ -175,8 +175,8 @@ class FakeServices:
     questions: list[str] = field(default_factory=list)
     broken: bool = False
 
-    async def answer(self, question: str) -> Answer:
-        self.questions.append(question)
+    async def answer(self, question: str, *, after: str = "") -> Answer:
+        self.questions.append(f"{after} {question}".strip())
         if self.broken:
             raise ConnectionError("index is away")
         if "公积金" in question:

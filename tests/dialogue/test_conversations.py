@@ -211,6 +211,13 @@ async def test_a_corrected_place_keeps_the_district_said_before(talk: Talk) -> N
     assert "地点：金水区花园路1号" in await talk.say("应该是金水区花园路1号", "correct", place="金水区花园路1号")
 
 
+async def test_what_is_no_account_of_anything_is_no_description(talk: Talk) -> None:
+    assert "发生了什么" in await talk.say("我要反映问题")
+    answer = await talk.say("你是机器人吗", "bot_identity")
+    assert "哪里" not in answer and "发生了什么" in answer
+    assert "哪里" in await talk.say("楼下垃圾堆成山", "nlu_fallback")
+
+
 async def test_a_time_that_is_corrected_is_no_place(talk: Talk) -> None:
     await talk.say("楼上天天装修", "file_request", time="天天")
     assert "哪里" in await talk.say("时间写错了，应该是周末", "correct")
@@ -287,6 +294,8 @@ async def test_a_question_that_goes_on_is_asked_together(talk: Talk) -> None:
     await talk.say("公积金怎么提取", "ask_policy")
     await talk.say("那要什么材料", "ask_policy")
     assert talk.services.questions[-1] == "公积金怎么提取 那要什么材料"
+    await talk.say("要多久", "ask_policy")
+    assert talk.services.questions[-1] == "公积金怎么提取 要多久"
 
 
 async def test_a_knowledge_base_that_is_away_is_said_so(talk: Talk) -> None:

@@ -74,6 +74,7 @@ def test_who_wants_a_ticket_gets_the_form(text: str) -> None:
         ("鹤壁市购买口罩的市民有何注意事项？", "咨询", "ask_policy"),
         ("江西对哪些企业放宽裁员率", "咨询", "ask_policy"),
         ("这个路灯什么时候能修好？三个月了", "投诉", "file_request"),
+        ("天安门在哪", "咨询", "ask_policy"),
         ("楼下噪音大", "咨询", "file_request"),
     ],
 )
