@@ -139,7 +139,9 @@ def choose(
         heading_asked = sum(idf(term) for term in in_heading if term in wanted) / (sum(map(idf, in_heading)) or 1.0)
         by_text = sum(value for term, value in wanted.items() if term in in_text) / total
         by_aspect = max((aspect.fits(passage) * (1.0 - 0.15 * i) for i, aspect in enumerate(asked)), default=0.0)
-        return 0.6 * by_aspect + 0.8 * by_heading + 0.6 * heading_asked + 0.7 * by_text + 0.18 * float(nearness[position])
+        return (
+            0.6 * by_aspect + 0.8 * by_heading + 0.6 * heading_asked + 0.7 * by_text + 0.18 * float(nearness[position])
+        )
 
     scores = [score(position) for position in range(len(passages))]
     best = int(np.argmax(scores))

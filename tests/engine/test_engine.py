@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import httpx
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -65,7 +66,8 @@ async def test_characters_that_no_database_stores_are_refused(engine: RunningEng
         ("nul:0", None),
     ):
         body = json.dumps({"sender": sender, "message": message})
-        response = await engine.client._http.post("/webhooks/rest/webhook", content=body)
+        async with httpx.AsyncClient(base_url=engine.supervisor.base_url, trust_env=False) as http:
+            response = await http.post("/webhooks/rest/webhook", content=body)
         assert response.status_code == 400, (sender, message)
     for sender in ("", "a b", "张三", "n\x00l", "x" * 65):
         with pytest.raises(ValueError, match="sender"):

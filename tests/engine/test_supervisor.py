@@ -7,6 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -47,9 +48,9 @@ async def test_the_engine_listens_on_loopback_only_and_has_no_api(engine: Runnin
     process = psutil.Process(engine.supervisor.process_id)
     listening = {c.laddr.ip for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
-    for path in ("/status", "/domain", "/conversations/c1:0/tracker", "/model"):
-        response = await engine.client._http.get(path)
-        assert response.status_code == 404, path
+    async with httpx.AsyncClient(base_url=engine.supervisor.base_url, trust_env=False) as http:
+        for path in ("/status", "/domain", "/conversations/c1:0/tracker", "/model"):
+            assert (await http.get(path)).status_code == 404, path
 
 
 async def test_the_engine_dies_with_a_killed_supervisor(
