@@ -15,6 +15,8 @@ from assistant.tickets.model import TicketDraft, TicketView
 log = structlog.get_logger()
 ACTIONS = Catalogue()
 
+# A reply this much longer than the place tells more than the place.
+_MORE_THAN_A_PLACE_CHARS = 6
 _SAME_DANGER = timedelta(minutes=30)
 _CLOSED = ("已结案", "已撤单", "待回访")
 
@@ -80,10 +82,10 @@ async def _known(turn: Turn, services: ActionServices) -> TicketView | None:
     """
     earliest, kind = datetime.now(UTC) - _SAME_DANGER, kind_of(turn.text)
     for ticket in await services.tickets.find(conversation_id=turn.conversation_id, limit=5):
-        if turn.form == "danger_form" and ticket.number == turn.slots.get("danger_ticket"):
+        same = kind in ("other", kind_of(ticket.description))
+        if turn.form == "danger_form" and same and ticket.number == turn.slots.get("danger_ticket"):
             return ticket
         recent = ticket.urgency == "特急" and ticket.created_at >= earliest and ticket.state not in _CLOSED
-        same = kind in ("other", kind_of(ticket.description))
         if recent and same and ticket.description != turn.text:
             return ticket
     return None
@@ -154,7 +156,10 @@ async def close(turn: Turn, services: ActionServices, reply: Reply) -> None:
     number, place = turn.slots.get("danger_ticket"), turn.slots.get("danger_place")
     # In the turn that opened the ticket the place went with it.
     if number and place and place != UNKNOWN_PLACE and turn.intent != "report_danger":
-        ticket = await services.tickets.add_supplement(str(number), f"地点：{place}", key=turn.key, actor="resident")
+        told = f"地点：{place}"
+        if len(turn.text) > len(str(place)) + _MORE_THAN_A_PLACE_CHARS:
+            told += f"\n原话：{turn.text}"
+        ticket = await services.tickets.add_supplement(str(number), told, key=turn.key, actor="resident")
         reply.say(
             f"地点“{reading.shorten(str(place), 40)}”已经加到工单{number}。请先保证自己安全，情况有变化随时告诉我。",
             "转人工",

@@ -201,15 +201,20 @@ def compose(quotes: Sequence[Quote], *, as_of: date | None = None) -> str:
     parts = [f"按 {_day(as_of)} 有效的规定："] if as_of else []
     several = len(quotes) > 1
     parts += [f"{q.hit.article}：{q.text}" if several and q.hit.article else q.text for q in quotes]
-    sources = dict.fromkeys(_source(q.hit.document, q.hit.article) for q in quotes)
-    parts.append("依据：" + "；".join(sources) + "。")
+    articles: dict[str, list[str]] = {}
+    documents = {q.hit.document.id: q.hit.document for q in quotes}
+    for q in quotes:
+        named = articles.setdefault(q.hit.document.id, [])
+        if q.hit.article and q.hit.article not in named:
+            named.append(q.hit.article)
+    parts.append("依据：" + "；".join(_source(documents[id_], names) for id_, names in articles.items()) + "。")
     if any((q.hit.document.source or "").startswith("示例") for q in quotes):
         parts.append("（示例条目，仅作演示，具体以主管部门最新公布为准。）")
     return "\n".join(parts)
 
 
-def _source(document: Document, article: str | None) -> str:
-    named = f"《{document.title}》" + (f"“{article}”" if article else "")
+def _source(document: Document, articles: Sequence[str]) -> str:
+    named = f"《{document.title}》" + "".join(f"“{article}”" for article in articles)
     about = [x for x in (document.issuer, document.document_number, validity(document)) if x]
     return f"{named}（{'，'.join(about)}）"
 

@@ -495,6 +495,21 @@ async def test_the_same_danger_told_again_later_makes_no_second_ticket(talk: Tal
     assert len(await talk.services.tickets.find(conversation_id=talk.id)) == 2
 
 
+async def test_a_place_told_with_more_keeps_what_was_told(talk: Talk) -> None:
+    await talk.say("楼上着火了", "report_danger")
+    told = "路上井盖也没了，差点掉进去，在嵩山路5号"
+    await talk.say(told, "file_request", place="嵩山路5号")
+    (ticket,) = await talk.services.tickets.find(conversation_id=talk.id)
+    assert notes(talk, ticket.number) == [f"地点：嵩山路5号\n原话：{told}"]
+
+
+async def test_another_danger_gets_a_ticket_of_its_own(talk: Talk) -> None:
+    await talk.say("楼上着火了", "report_danger")
+    await talk.say("有人拿刀砍人", "report_danger")
+    tickets = await talk.services.tickets.find(conversation_id=talk.id)
+    assert sorted(ticket.description for ticket in tickets) == ["有人拿刀砍人", "楼上着火了"]
+
+
 async def test_a_danger_whose_place_nobody_knows(talk: Talk) -> None:
     await talk.say("地铁里有人拿刀", "report_danger")
     assert "大概位置" in await talk.say("不知道", "nlu_fallback")
