@@ -76,7 +76,9 @@ def test_suggestions_and_buttons_say_what_they_show(page: Page, house: House) ->
 def test_a_source_opens(page: Page, house: House) -> None:
     open_page(page, house)
     house.engine.replies = lambda _: [
-        EngineReply(text="可以", citations=[CITATION, CITATION | {"valid_to": "2020-01-01"}])
+        EngineReply(
+            text="可以", citations=[CITATION, CITATION | {"article": "第五条"}, CITATION | {"valid_to": "2020-01-01"}]
+        )
     ]
     say(page, "公积金")
     card = page.locator("details").first
@@ -84,6 +86,8 @@ def test_a_source_opens(page: Page, house: House) -> None:
     card.locator("summary").click()
     expect(card.get_by_text("国务院")).to_be_visible()
     expect(card).to_contain_text("2019年3月24日 起施行，现行有效")
+    expect(page.locator("details")).to_have_count(2)
+    expect(card.locator("summary")).to_contain_text("、第五条")
     expect(page.locator("details").last).to_contain_text("已于 2020年1月1日 到期")
 
 

@@ -30,7 +30,7 @@ export function messageItem(message, choose) {
   if (message.text) item.append(element("p", { class: "text" }, ...withCalls(message.text, sender)));
   if (message.ticket?.number) item.append(ticketCard(message.ticket));
   if (message.citations?.length) {
-    item.append(element("div", { class: "sources" }, ...message.citations.map(sourceCard)));
+    item.append(element("div", { class: "sources" }, ...byDocument(message.citations).map(sourceCard)));
   }
   if (message.buttons?.length) {
     item.append(element("div", { class: "choices" }, ...message.buttons.map((button) =>
@@ -72,6 +72,17 @@ function withCalls(text, sender) {
 function rows(pairs) {
   return element("dl", {}, ...pairs.filter(([, value]) => value).flatMap(([name, value]) =>
     [element("dt", {}, name), element("dd", {}, value)]));
+}
+
+/** One citation a document, with all of its articles. */
+function byDocument(citations) {
+  const documents = new Map();
+  for (const citation of citations) {
+    const key = JSON.stringify({ ...citation, article: null });
+    const articles = documents.get(key)?.articles || [];
+    documents.set(key, { ...citation, articles: citation.article ? [...articles, citation.article] : articles });
+  }
+  return [...documents.values()].map(({ articles, ...citation }) => ({ ...citation, article: articles.join("、") }));
 }
 
 /** Where an answer comes from; folded to one line, opened by a tap. */
