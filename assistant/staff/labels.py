@@ -71,6 +71,17 @@ DOCUMENT_STATUS: Final = {
     "superseded": ("已被替代", "neutral"),
 }
 
+
+def document_status(status: str, start: date | None, end: date | None, today: date | None = None) -> tuple[str, str]:
+    """What a document is today, and its tone: a published one may have run out, or not have begun."""
+    today = today or datetime.now(CITY_ZONE).date()
+    if status == "published" and end is not None and end < today:
+        return "已过期", "bad"
+    if status == "published" and start is not None and start > today:
+        return "尚未生效", "warn"
+    return DOCUMENT_STATUS[status]
+
+
 CHANNELS: Final = {"web": "网页", "telegram": "Telegram", "wechat": "微信", "wecom": "企业微信", "cli": "终端"}
 
 SENDERS: Final = {"resident": "居民", "assistant": "智能助手", "agent": "座席", "system": "系统"}

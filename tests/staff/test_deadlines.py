@@ -1,9 +1,9 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from assistant.staff.deadlines import deadline_look, is_overdue
-from assistant.staff.labels import duration, local_time, validity
+from assistant.staff.labels import document_status, duration, local_time, validity
 from assistant.tickets.states import State
 
 START = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
@@ -57,3 +57,19 @@ def test_spans_and_validity_in_words() -> None:
     assert validity("2024-05-01", None) == "2024-05-01 起"
     assert validity(None, "2025-01-01") == "至 2025-01-01"
     assert validity("2024-05-01", "2025-01-01") == "2024-05-01 至 2025-01-01"
+
+
+@pytest.mark.parametrize(
+    ("status", "start", "end", "shown"),
+    [
+        ("published", None, None, "已发布"),
+        ("published", None, date(2026, 11, 22), "已发布"),
+        ("published", None, date(2026, 11, 21), "已过期"),
+        ("published", date(2026, 11, 23), None, "尚未生效"),
+        ("suspended", None, date(2020, 1, 1), "已停用"),
+    ],
+)
+def test_a_published_document_that_is_not_in_force_says_so(
+    status: str, start: date | None, end: date | None, shown: str
+) -> None:
+    assert document_status(status, start, end, date(2026, 11, 22))[0] == shown

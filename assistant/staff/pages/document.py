@@ -10,7 +10,7 @@ from nicegui import ui
 from nicegui.events import UploadEventArguments
 
 from assistant.errors import BadInput, MinshengError
-from assistant.staff.labels import DOCUMENT_STATUS, local_time, validity
+from assistant.staff.labels import document_status, local_time, validity
 from assistant.staff.login import MAX_UPLOAD_BYTES
 from assistant.staff.pages.parts import Text, box, button, card, empty, facts, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
@@ -175,7 +175,7 @@ class DocumentView:
 
     def _draw(self, document: Document) -> None:
         self._about.clear()
-        name, tone = DOCUMENT_STATUS[document.status]
+        name, tone = document_status(document.status, document.valid_from, document.valid_to)
         with self._about:
             with box("line"):
                 Text("h2", "文件信息")

@@ -5,7 +5,7 @@ from urllib.parse import quote
 from fastapi import Request
 from nicegui import ui
 
-from assistant.staff.labels import DOCUMENT_STATUS, local_time, percent, validity
+from assistant.staff.labels import DOCUMENT_STATUS, document_status, local_time, percent, validity
 from assistant.staff.pages.parts import Text, box, button, card, cell, empty, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
 from kb.documents import Document
@@ -84,7 +84,7 @@ def _table(documents: list[Document], total: int) -> None:
                 Text("th", name).props('scope="col"')
         with box(tag="tbody"):
             for document in documents:
-                name, tone = DOCUMENT_STATUS[document.status]
+                name, tone = document_status(document.status, document.valid_from, document.valid_to)
                 about = [document.issuer, document.document_number, document.category]
                 with box(tag="tr"):
                     with box("lead", "td"):
