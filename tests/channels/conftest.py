@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assistant.conversations.engine import EngineReply
 from assistant.conversations.events import Events
 from assistant.conversations.gateway import Gateway
 from assistant.conversations.handover import Handover
@@ -19,21 +18,7 @@ from assistant.db.session import Database
 from assistant.settings import Settings
 from channels.telegram import TelegramChannel
 from tests.channels.bot_api import TOKEN, BotApi, bot_api
-
-
-class Engine:
-    """Says what the test wants; `heard` is what reached it."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-        self.replies: Callable[[str], list[EngineReply]] = lambda text: [EngineReply(text=f"答：{text}")]
-
-    async def send(self, sender_id: str, text: str) -> list[EngineReply]:
-        self.heard.append(text)
-        return self.replies(text)
-
-    async def ready(self) -> bool:
-        return True
+from tests.house import Engine
 
 
 class House:
