@@ -1,5 +1,6 @@
 """Acute danger: whom to call now, a ticket at once, and only then the place, if it was not said."""
 
+import contextlib
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ from actions.protocol import Catalogue, Reply, Turn
 from actions.reading import NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
 from actions.wording import say_created
+from assistant.errors import MinshengError
 from assistant.tickets.model import TicketDraft, TicketView
 
 log = structlog.get_logger()
@@ -55,6 +57,12 @@ async def report(turn: Turn, services: ActionServices, reply: Reply) -> None:
             reply.say(f"您说的情况已经加到特急工单{known.number}里。")
             return
         ticket = await services.tickets.submit(await _draft(turn, services, place), key=turn.key, actor="resident")
+        if turn.form == "danger_form" and (open_ticket := turn.slots.get("danger_ticket")):
+            # What began as a gas leak burns: whoever works on the first ticket must know, and where.
+            with contextlib.suppress(MinshengError):  # it may be closed by now
+                await services.tickets.add_supplement(
+                    str(open_ticket), turn.text, key=f"{turn.key}:earlier", actor="resident"
+                )
     except Exception as error:
         log.error("danger_ticket_failed", error=type(error).__name__)
         reply.say("工单系统这会儿没有响应，请一定先打上面的电话。我给您留着记录，也可以转人工。", "转人工")

@@ -1,20 +1,22 @@
 """Questions about rules, benefits and procedures, answered from the knowledge base with its sources."""
 
-import re
-
 import structlog
 
 from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
+from kb.words import content_words, words
 
 log = structlog.get_logger()
 ACTIONS = Catalogue()
 
-# "那要多少钱" makes sense only with the question before it.
-_FOLLOWS_UP = re.compile(
-    r"^(?:那|那么|还|它|这个|这种|另外|然后|需要|要|多久|多长|多少钱|在哪|去哪|到哪|哪里|什么条件|啥条件|有啥条件|咋办|怎么办)"
-)
+# A short question that names no matter, only what is asked of it, goes on from the one before: "那要多少钱".
 _FOLLOW_UP_CHARS = 14
+_ASKED_WORDS = (
+    "钱 要钱 花钱 收费 费用 免费 材料 证件 手续 资料 东西 证明 带 拿 准备 交 条件 要求 资格 标准 流程 步骤 具体 "
+    "电话 号码 地址 地点 地方 网上 线上 手机 窗口 部门 代办 本人 别人 周末 上班 时限 期限 "
+    "这个 那个 这种 它 还要 还 别的 其他 另外 不 没 呢 吗"
+)
+_ASKED_OF_A_MATTER = frozenset(_ASKED_WORDS.split())
 _FOLLOWED = 4
 _TOPIC_CHARS = 60
 
@@ -39,14 +41,16 @@ def _topic(turn: Turn) -> str:
     """The question that this one goes on from, past others that did; empty for one that stands by itself."""
     if not _goes_on(turn.text):
         return ""
+    topic = ""
     for before in turn.previous_messages()[:_FOLLOWED]:
         text = str(before.get("text") or "").strip()
         if (before.get("intent") or {}).get("name") != "ask_policy" or len(text) > _TOPIC_CHARS:
             break
+        topic = text
         if not _goes_on(text):
-            return text
-    return ""
+            break
+    return topic
 
 
 def _goes_on(text: str) -> bool:
-    return len(text) <= _FOLLOW_UP_CHARS and _FOLLOWS_UP.match(text) is not None
+    return len(text) <= _FOLLOW_UP_CHARS and not set(content_words(words(text))) - _ASKED_OF_A_MATTER

@@ -46,7 +46,7 @@ ASPECTS = (
         r"要(?:什么|啥|哪些)(?:证|手续|东西)|需(?:要)?提供",
         r"材料|准备|证据|要记下",
     ),
-    _aspect("phone", r"电话|号码|热线|打哪|咋联系|怎么联系", r"电话|报修|找谁", r"\d{5,}"),
+    _aspect("phone", r"电话|(?:联系|咨询|投诉|客服)号码|热线|打哪|咋联系|怎么联系", r"电话|报修|找谁", r"\d{5,}"),
     _aspect(
         "duration",
         r"多久|多长(?:时间|期)?|几天|多少天|(?:几|多少)个?工作日|几个?月能|啥时候(?:能|到|下|出|批)|什么时候(?:能|到|下|出|批)|等(?:多|几)"
@@ -55,7 +55,7 @@ ASPECTS = (
     ),
     _aspect(
         "fee",
-        r"多少钱|要钱|要不要钱|收(?:不收)?(?:费|钱)|费用|费(?:怎么|咋|在哪)|花(?:多少)?钱|花销|免费|不?要?交钱|贵不贵|工本费|价",
+        r"多少钱|要钱|要不要钱|收(?:不收)?(?:费|钱)|费用|费(?:怎么|咋|在哪)|花(?:多少)?钱|花销|免费|不?要?交钱|贵不贵|工本费|(?<!评)价",
         r"费|收费|价|基本|优惠",
         r"元|费",
     ),
@@ -123,7 +123,7 @@ def choose(
         vectors: of the passages, unit length, shape (len(passages), width); `question_vector` has the same width.
     """
     asked = [aspect for aspect in ASPECTS if aspect.asked.search(question)]
-    if asked and asked[0].text is not None and not any(asked[0].fits(passage) for passage in passages):
+    if asked and asked[0].text is not None and not any(a.fits(passage) for a in asked for passage in passages):
         return []
     named = set(terms(title))
     wanted = {term: idf(term) for term in dict.fromkeys(question_terms) if term not in named}

@@ -151,15 +151,23 @@ class Gateway:
         if claimed is not None:
             return await self._answer_all(claimed, wanted)
         lock = self._locks.setdefault(conversation_id, asyncio.Lock())
-        async with lock:
+        try:
+            async with lock:
+                pending = await self._claim(conversation_id)
+                return None if pending is None else await self._answer_all(pending, wanted)
+        finally:
+            if self._locks.get(conversation_id) is lock and not lock.locked():
+                del self._locks[conversation_id]
+
+    async def _claim(self, conversation_id: str) -> Pending | None:
+        """Wait for the lease; None when there is nothing left to answer."""
+        pause_s = 0.03
+        while True:
             pending, more = await self._mailbox.claim(conversation_id)
-            while pending is None and more:
-                await asyncio.sleep(0.03)
-                pending, more = await self._mailbox.claim(conversation_id)
-            turn = None if pending is None else await self._answer_all(pending, wanted)
-        if self._locks.get(conversation_id) is lock and not lock.locked():
-            del self._locks[conversation_id]
-        return turn
+            if pending is not None or not more:
+                return pending
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, 0.25)
 
     async def _answer_all(self, first: Pending, wanted: int | None) -> Turn | None:
         turn, pending = None, cast(Pending | None, first)
@@ -257,8 +265,8 @@ class Gateway:
     async def _finish(self, pending: Pending, answered: Answered) -> tuple[Turn, Pending | None]:
         turn, following = await self._mailbox.finish(pending, answered)
         self._events.notify(pending.conversation_id)
-        if pending.was_deferred:
-            # Answers stored earlier (that the answer comes later) belong to the turn, too.
+        if pending.was_deferred or (answered.replies and not turn.messages):
+            # What was stored earlier (that the answer comes later), or by who took a lapsed lease, belongs to the turn.
             turn = await self._mailbox.turn(pending.conversation_id, pending.message_id)
         return turn, following
 

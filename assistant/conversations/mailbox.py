@@ -100,7 +100,7 @@ _INSERT = insert(_MESSAGES).returning(_M.id, _OLDEST.label("oldest"))
 _SELECT_OLDEST = select(_M.id, _M.text, _M.status).where(_M.id == _OLDEST)
 _MARK = (
     update(_MESSAGES)
-    .where(_M.id == _param("message", _M.id))
+    .where(_M.id == _param("message", _M.id), _M.status.in_(UNANSWERED))
     .values(status=_param("new_status", _M.status), understanding=_param("new_understanding", _M.understanding))
 )
 _REPLIES = insert(_MESSAGES).returning(_M.id, sort_by_parameter_order=True)
@@ -120,9 +120,9 @@ _END = (
     update(_CONVERSATIONS)
     .where(_C.id == _param("of", _C.id))
     .values(
-        engine_session=_param("new_session", _C.engine_session),
-        engine_turns=_param("new_turns", _C.engine_turns),
-        updated_at=_param("new_updated_at", _C.updated_at),
+        engine_session=case((_MINE, _param("new_session", _C.engine_session)), else_=_C.engine_session),
+        engine_turns=case((_MINE, _param("new_turns", _C.engine_turns)), else_=_C.engine_turns),
+        updated_at=case((_MINE, _param("new_updated_at", _C.updated_at)), else_=_C.updated_at),
         lease_owner=case((_DONE, null()), else_=_C.lease_owner),
         lease_until=case((_DONE, null()), (_MINE, _param("until", _C.lease_until)), else_=_C.lease_until),
     )
@@ -234,7 +234,9 @@ class Mailbox:
             connection = await session.connection()
             # The conversation first, as everywhere: two transactions that wait for each other would be a deadlock.
             state, waiting_since, lease = (await connection.execute(_END, end)).one()
-            await connection.execute(_MARK, mark)
+            if not (await connection.execute(_MARK, mark)).rowcount:
+                # The lease had lapsed, and whoever took it has answered: nobody is answered twice.
+                rows = []
             ids = list((await connection.execute(_REPLIES, rows)).scalars()) if rows else []
             following = None
             if lease == pending.lease:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from assistant.conversations import mailbox
 from assistant.conversations.engine import EngineFailed, EngineReply, EngineUnavailable
 from assistant.conversations.events import Events
 from assistant.conversations.gateway import DEFERRED, FAILED, Gateway
@@ -29,10 +31,11 @@ class Engine:
         self.error: Callable[[], Exception] | None = None
         self.ticket: dict[str, Any] | None = None
         self.asks = False
+        self.pause_s = 0.01
 
     async def send(self, sender_id: str, text: str) -> list[EngineReply]:
-        await asyncio.sleep(0.01)
         self.sent.append((sender_id, text))
+        await asyncio.sleep(self.pause_s)
         if self.error:
             raise self.error()
         question = [EngineReply(text="在哪里？")] if self.asks else []
@@ -98,6 +101,24 @@ async def test_messages_of_one_resident_are_answered_in_order(db: Database, engi
         )
     assert [text for _, text in engine.sent] == stored
     assert all(turn.messages[0]["text"] == f"答：第{n}句" for n, turn in enumerate(turns))
+
+
+async def test_a_lapsed_lease_gives_no_second_answer(
+    db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make_gateway(db, engine), make_gateway(db, Engine())
+    engine.pause_s = 0.6
+    opened = await first.open()
+    monkeypatch.setattr(mailbox, "LEASE", timedelta(seconds=0.1))
+    slow = asyncio.create_task(first.receive(opened.id, "路灯坏了", "m1"))
+    while not engine.sent:
+        await asyncio.sleep(0.02)
+    await second.answer_pending(opened.id)
+    turn = await slow
+    assert [m["text"] for m in turn.messages] == ["答：路灯坏了"]
+    assert [m["sender"] for m in (await first.messages(opened.id)).messages] == ["resident", "assistant"]
+    # The conversation goes on as ever.
+    assert (await first.receive(opened.id, "在花园路", "m2")).messages[0]["text"] == "答：在花园路"
 
 
 async def test_raw_phone_numbers_reach_neither_engine_nor_transcript(

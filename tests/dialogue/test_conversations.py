@@ -209,6 +209,7 @@ async def test_a_corrected_place_keeps_the_district_said_before(talk: Talk) -> N
     await talk.say("匿名")
     assert "地点：二七区某某巷42号院" in await talk.say("应该是某某巷42号院", "correct", place="某某巷42号院")
     assert "地点：金水区花园路1号" in await talk.say("应该是金水区花园路1号", "correct", place="金水区花园路1号")
+    assert "地点：开封市鼓楼广场" in await talk.say("应该是开封市鼓楼广场", "correct", place="开封市鼓楼广场")
 
 
 async def test_what_is_no_account_of_anything_is_no_description(talk: Talk) -> None:
@@ -296,6 +297,10 @@ async def test_a_question_that_goes_on_is_asked_together(talk: Talk) -> None:
     assert talk.services.questions[-1] == "公积金怎么提取 那要什么材料"
     await talk.say("要多久", "ask_policy")
     assert talk.services.questions[-1] == "公积金怎么提取 要多久"
+    await talk.say("去哪办居住证", "ask_policy")
+    assert talk.services.questions[-1] == "去哪办居住证"
+    await talk.say("这个要钱不", "ask_policy")
+    assert talk.services.questions[-1] == "去哪办居住证 这个要钱不"
 
 
 async def test_a_knowledge_base_that_is_away_is_said_so(talk: Talk) -> None:
@@ -508,6 +513,8 @@ async def test_another_danger_gets_a_ticket_of_its_own(talk: Talk) -> None:
     await talk.say("有人拿刀砍人", "report_danger")
     tickets = await talk.services.tickets.find(conversation_id=talk.id)
     assert sorted(ticket.description for ticket in tickets) == ["有人拿刀砍人", "楼上着火了"]
+    # Both may be one emergency: who works on the first ticket hears of the second.
+    assert [notes(talk, t.number) for t in tickets if "着火" in t.description] == [["有人拿刀砍人"]]
 
 
 async def test_a_danger_whose_place_nobody_knows(talk: Talk) -> None:

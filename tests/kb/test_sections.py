@@ -71,6 +71,13 @@ def test_a_question_that_goes_on_asks_for_another_section_of_the_same_entry(enco
     assert [citation.article for citation in result.citations] == ["办理时限"]
 
 
+def test_an_amount_of_money_may_stand_under_another_heading_than_a_fee(encoder: HashEncoder) -> None:
+    text = "# 贷款指南\n\n## 能贷多少\n\n最高八十万。\n\n## 条件\n\n连续缴存六个月。\n\n## 材料\n\n身份证。\n"
+    snapshot = build([NewDocument(id="loan", title="贷款指南", text=text)], encoder)
+    result = answer("贷款能贷多少钱", snapshot, encoder, SURE, today=TODAY)
+    assert [citation.article for citation in result.citations] == ["能贷多少"]
+
+
 @pytest.mark.parametrize("question", ["办老年卡要多少钱", "老年卡的咨询电话是多少"])
 def test_a_fee_or_number_that_no_section_names_is_not_answered(question: str, encoder: HashEncoder) -> None:
     result = _ask(question, encoder)
