@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from assistant.crypto import Vault
     from assistant.db.session import Database
     from assistant.dispatch.desk import Desk
-    from assistant.staff.suggest import Embedder
     from assistant.tickets.service import TicketService
+    from kb.search import Encoder
     from kb.service import KnowledgeBase
 
 
@@ -27,4 +27,4 @@ class StaffServices:
     tickets: TicketService
     city: City
     desk: Desk
-    reader: Embedder
+    reader: Encoder

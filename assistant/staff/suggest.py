@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final
 
 import bm25s
 import numpy as np
@@ -20,7 +20,7 @@ from assistant.db.models import PastReply
 from assistant.staff.labels import local_time, validity
 from assistant.staff.services import StaffServices
 from kb.answer import Citation
-from kb.search import Hit
+from kb.search import Encoder, Hit
 
 SUGGESTIONS: Final = 3
 MAX_PAST_REPLIES: Final = 3000
@@ -30,12 +30,6 @@ MIN_RELEVANCE: Final = 0.12
 _SATURATION = 6.0  # a BM25 score of this much counts half
 _STRANGERS = 0.88  # cosine that unrelated texts reach with the shipped encoder, for when there are too few to compare
 Vector = np.ndarray[Any, np.dtype[np.float32]]
-
-
-class Embedder(Protocol):
-    """The encoder: unit vectors, one row a text."""
-
-    def embed(self, texts: Sequence[str], kind: Literal["query", "passage"]) -> Vector: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +55,7 @@ class Candidate:
 class Ranker:
     """Ranks candidates for a question; remembers vectors of texts it has seen."""
 
-    def __init__(self, embedder: Embedder, *, remember: int = 4000) -> None:
+    def __init__(self, embedder: Encoder, *, remember: int = 4000) -> None:
         self._embedder = embedder
         self._remember = remember
         self._vectors: OrderedDict[str, Vector] = OrderedDict()
