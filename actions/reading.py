@@ -33,6 +33,9 @@ _NOT_A_PLACE = re.compile(
     r"|[<>{}\[\]\\]|[不没坏漏堵吵臭脏乱很被]|太[大小吵差多少黑]|老是|总是|一直|天天|了$"
 )
 _DISTRICT_BEFORE = re.compile(r"(?:[\u4e00-\u9fff]{2,3}市)?[\u4e00-\u9fff]{2,4}(?:新区|[区县])$")
+_CITY_OR_DISTRICT = re.compile(
+    r"[\u4e00-\u9fff]{2,3}市(?![场政民])|[\u4e00-\u9fff]{1,4}县|[\u4e00-\u9fff]{1,4}(?<![小社园])区"
+)
 _NUMBER_BEHIND = re.compile(
     r"(?:(?:\d+|[一二三四五六七八九十百]+)"
     r"(?:号院|号楼(?![上下道里前后])|号|弄|巷|栋|幢|座|单元|期|楼|层|室))+"
@@ -106,6 +109,11 @@ def _whole_address(text: str, start: int, end: int) -> str:
     before = _DISTRICT_BEFORE.search(text[:start])
     behind = _NUMBER_BEHIND.match(text[end:])
     return text[before.start() if before else start : end + (behind.end() if behind else 0)]
+
+
+def names_city_or_district(place: str) -> bool:
+    """开封市鼓楼广场, 中牟县…, 金水区…; a 小区, a 社区 or a 市场 is none."""
+    return bool(_CITY_OR_DISTRICT.match(place))
 
 
 def place_from_reply(text: str) -> str | None:

@@ -5,7 +5,6 @@ asked. The form is filled here and not by Rasa's slot mappings; a validation tha
 rules, which is how a question in the middle of the form is answered.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -122,7 +121,7 @@ def _keep_district(turn: Turn, services: ActionServices, reply: Reply) -> None:
     before, place = turn.slots.get("place"), reply.slots_after(turn).get("place")
     if not before or not place or place == before or place in (NO_PLACE, UNKNOWN_PLACE):
         return
-    if re.search("[市县区]", place):
+    if reading.names_city_or_district(place):
         return
     district = services.city.resolve_place(before).district
     if district and services.city.resolve_place(place).district is None:

@@ -174,6 +174,23 @@ def test_the_title_is_the_first_sentence_that_says_something(description: str, t
 
 
 @pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ("金水区花园路1号", True),
+        ("开封市鼓楼广场", True),
+        ("中牟县青年路", True),
+        ("郑东新区商务外环路", True),
+        ("绿城小区3号楼", False),
+        ("汝河路社区门口", False),
+        ("百荣市场东门", False),
+        ("大学路42号院", False),
+    ],
+)
+def test_a_place_with_its_city_or_district(place: str, named: bool) -> None:
+    assert reading.names_city_or_district(place) is named
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ("地址写错了，应该是农业路10号", "农业路10号"),
