@@ -105,10 +105,15 @@ async def _draft(turn: Turn, services: ActionServices, place: str | None) -> Tic
     if masked is None and turn.slots.get("contact") not in (None, reading.ANONYMOUS):
         masked = str(turn.slots["contact"])
     phone = (await services.requester_phone(turn.conversation_id, masked) or masked) if masked else None
+    # What kind of danger it is decides, not a guess: a gas leak must reach the gas company.
+    category = services.city.danger_category(kind_of(heard.text))
+    confidences = {k: v for k, v in heard.confidence.items() if v is not None}
+    if category is not None:
+        confidences |= {"category1": 1.0, "category2": 1.0}
     return TicketDraft(
         request_type="求助" if heard.request_type not in ("举报", "投诉") else heard.request_type,
-        category1=heard.category1,
-        category2=heard.category2,
+        category1=category.level1 if category else heard.category1,
+        category2=category.level2 if category else heard.category2,
         title=reading.title_of(heard.text),
         description=heard.text,
         place=place,
@@ -120,7 +125,7 @@ async def _draft(turn: Turn, services: ActionServices, place: str | None) -> Tic
         urgency="特急",
         conversation_id=turn.conversation_id,
         channel=await services.channel(turn.conversation_id),
-        confidences={**{k: v for k, v in heard.confidence.items() if v is not None}, "model": heard.model_version},
+        confidences={**confidences, "model": heard.model_version},
     )
 
 

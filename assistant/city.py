@@ -105,6 +105,11 @@ class City:
         """The category of that name; without a known level 2, the level's 其他; None for an unknown level 1."""
         return self.categories.get((level1, level2 or "")) or self.categories.get((level1, "其他"))
 
+    def danger_category(self, kind: str) -> Category | None:
+        """The category of a kind of danger (gas, fire, …); None where the city leaves it to the model."""
+        level1, _, level2 = self.matrix.dangers.get(kind, "").partition("/")
+        return self.categories.get((level1, level2))
+
     def categories_of(self, level1: str) -> tuple[Category, ...]:
         return tuple(c for (first, _), c in self.categories.items() if first == level1)
 
@@ -225,6 +230,12 @@ def _matrix(
     matters: set[str] = set()
     if matrix.first_receiver not in units:
         source.fail(f"unit {matrix.first_receiver!r} is unknown: add it to units.yml or correct it", "first_receiver")
+    for kind, category in matrix.dangers.items():
+        if f"danger_{kind}" not in TEXT_VALUES:
+            kinds = [key.removeprefix("danger_") for key in TEXT_VALUES if key.startswith("danger_")]
+            source.fail(f"danger {kind!r} is unknown: use one of {', '.join(kinds)}", "dangers", kind)
+        if category not in known:
+            source.fail(f"category {category!r} is unknown: write it as 一级/二级 of categories.yml", "dangers", kind)
     for index, rule in enumerate(matrix.rules):
         where = ("rules", index)
         for category in rule.category:

@@ -107,6 +107,7 @@ class Rule(_Model):
 class ResponsibilityFile(_Model):
     first_receiver: str
     threshold: float = Field(ge=0, le=1)
+    dangers: dict[str, str] = {}  # kind of danger → 一级/二级
     rules: tuple[Rule, ...]
 
 

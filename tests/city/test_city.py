@@ -100,6 +100,8 @@ MISTAKES = [
     ("responsibility.yml", "first_receiver: 市", "first_receiver: 省", "unit '省12345中心' is unknown"),
     ("responsibility.yml", "matter: 井盖,", "matter: 路灯,", "matter '路灯' is there twice"),
     ("responsibility.yml", "matter: 征兵, words:", "matter: 征兵, word:", "key 'word' is unknown"),
+    ("responsibility.yml", "  gas: 城乡", "  gass: 城乡", "danger 'gass' is unknown"),
+    ("responsibility.yml", "fire: 政法/社会治安", "fire: 政法/治安", "category '政法/治安' is unknown"),
     ("responsibility.yml", "threshold: 0.5", "threshold: 5", "threshold"),
     ("deadlines.yml", "{working_days: 7,", "{working_days: 7, hours: 3,", "exactly one of"),
     ("deadlines.yml", "{working_days: 7,", "{working_days: -7,", "greater than 0"),
