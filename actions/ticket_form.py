@@ -64,6 +64,8 @@ _DESCRIBES = {"file_request", "inform_detail", "ticket_add"}
 _TELLS_MORE_CHARS = 16
 _PLACE_ALONE_CHARS = 30
 _SURE = 0.7
+# Below it the gazetteer knows only a part of the name (assistant/gazetteer.py, Place).
+_SURE_PLACE = 0.8
 
 _ABOUT_ANONYMITY = (
     "好的，那就匿名登记，工单里不会出现您的姓名和电话。"
@@ -123,8 +125,8 @@ def _keep_district(turn: Turn, services: ActionServices, reply: Reply) -> None:
         return
     if reading.names_city_or_district(place):
         return
-    district = services.city.resolve_place(before).district
-    if district and services.city.resolve_place(place).district is None:
+    district, found = services.city.resolve_place(before).district, services.city.resolve_place(place)
+    if district and (found.district is None or found.confidence < _SURE_PLACE):
         reply.put(place=f"{district}{place}")
 
 
