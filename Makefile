@@ -26,6 +26,8 @@ train: dev  ## rebuild the shipped language model
 
 bench: dev engine engine-tensorflow  ## print the measured claims of docs/benchmarks.md
 	.venv/bin/python benchmarks/turn_latency.py
+	.venv/bin/python benchmarks/nlu_quality.py
+	.venv/bin/python benchmarks/nlu_speed.py
 
 clean:
 	rm -rf .venv .tools engine/.venv engine/.venv-tensorflow engine/models build reports results

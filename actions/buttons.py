@@ -9,6 +9,9 @@ BUTTONS = {
     "登记工单": "file_request",
     "继续登记": "file_request",
     "我要反映问题": "file_request",
+    # After a ticket, where the message spoke of something else too.
+    "登记另一件事": "file_request",
+    "先不登记": "deny",
     "查工单进度": "ticket_progress",
     "补充情况": "ticket_add",
     "催办": "ticket_urge",

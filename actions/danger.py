@@ -3,6 +3,7 @@
 import contextlib
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -107,12 +108,13 @@ async def _draft(turn: Turn, services: ActionServices, place: str | None) -> Tic
     phone = (await services.requester_phone(turn.conversation_id, masked) or masked) if masked else None
     # What kind of danger it is decides, not a guess: a gas leak must reach the gas company.
     category = services.city.danger_category(kind_of(heard.text))
-    confidences = {k: v for k, v in heard.confidence.items() if v is not None}
+    confidences: dict[str, Any] = {k: v for k, v in heard.confidence.items() if v is not None}
     if category is not None:
-        confidences |= {"category1": 1.0, "category2": 1.0}
+        confidences |= {"category1": 1.0, "category2": 1.0, "rule": "danger"}
+    level1 = category.level1 if category else heard.category1
     return TicketDraft(
         request_type="求助" if heard.request_type not in ("举报", "投诉") else heard.request_type,
-        category1=category.level1 if category else heard.category1,
+        category1=level1,
         category2=category.level2 if category else heard.category2,
         title=reading.title_of(heard.text),
         description=heard.text,
@@ -126,6 +128,7 @@ async def _draft(turn: Turn, services: ActionServices, place: str | None) -> Tic
         conversation_id=turn.conversation_id,
         channel=await services.channel(turn.conversation_id),
         confidences={**confidences, "model": heard.model_version},
+        other_matters=tuple(matter for matter in heard.matters if matter.category1 != level1),
     )
 
 

@@ -19,7 +19,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from actions import danger, follow_up, handover, policy, small_talk, supplement, ticket_form, ticket_submit
+from actions import (
+    city_question,
+    danger,
+    follow_up,
+    handover,
+    policy,
+    small_talk,
+    supplement,
+    ticket_form,
+    ticket_submit,
+)
 from actions.hearing import parse_result
 from actions.protocol import (
     ActionCall,
@@ -35,7 +45,7 @@ from actions.services import ActionServices
 
 log = structlog.get_logger()
 
-TOPICS = (danger, follow_up, handover, policy, small_talk, supplement, ticket_form, ticket_submit)
+TOPICS = (city_question, danger, follow_up, handover, policy, small_talk, supplement, ticket_form, ticket_submit)
 MAX_TEXT_CHARS = 20_000
 
 

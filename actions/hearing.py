@@ -8,7 +8,8 @@ import re
 from typing import Any
 
 from actions.buttons import BUTTONS
-from nlu.labels import FALLBACK
+from nlu.extend import CITY_QUESTION
+from nlu.labels import FALLBACK, INTENTS
 from nlu.runtime import Understanding
 
 LETTER_CHARS = 120
@@ -60,6 +61,12 @@ def parse_result(understanding: Understanding) -> dict[str, Any]:
     in `understanding`.
     """
     name, confidence = intent_of(understanding)
+    if name not in INTENTS and name != FALLBACK:
+        # The dialogue knows one intent for all that staff added; the action finds the own name in `understanding`.
+        name = CITY_QUESTION
+    understood = understanding.as_dict()
+    if len(understanding.requests) == 1:
+        understood["requests"] = []  # a copy of the text
     return {
         "text": understanding.text,
         "intent": {"name": name, "confidence": round(confidence, 3)},
@@ -67,5 +74,5 @@ def parse_result(understanding: Understanding) -> dict[str, Any]:
             {"name": label.name, "confidence": round(label.confidence, 3)} for label in understanding.intent_ranking[:4]
         ],
         "entities": [],
-        "understanding": understanding.as_dict(),
+        "understanding": understood,
     }

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from actions.buttons import BUTTONS
 from actions.services import ActionServices
+from assistant.tickets.model import Matter
 
 Event = dict[str, Any]
 
@@ -77,6 +78,8 @@ class Heard:
     confidence: Mapping[str, float]
     model_version: str
     ranking: tuple[str, ...] = ()
+    matters: tuple[Matter, ...] = ()
+    """Every matter of a message that holds several, the main one first; else empty."""
 
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> "Heard":
@@ -84,6 +87,7 @@ class Heard:
         read = message.get("understanding")
         if not read:
             raise NothingUnderstood
+        told = read.get("requests") or ()
         return cls(
             text=str(message.get("text") or ""),
             intent=str((message.get("intent") or {}).get("name") or ""),
@@ -95,6 +99,7 @@ class Heard:
             confidence=read.get("confidence") or {},
             model_version=read.get("model_version", ""),
             ranking=tuple(item["name"] for item in message.get("intent_ranking") or ()),
+            matters=tuple(Matter(m["level1"], m.get("level2"), m["text"]) for m in told) if len(told) > 1 else (),
         )
 
     def all(self, kind: str) -> list[str]:

@@ -30,6 +30,10 @@ class ActionServices(Protocol):
         """The knowledge base's answer to a policy question; `after` is the question it goes on from, if any."""
         ...
 
+    def city_reply(self, intent: str) -> str | None:
+        """What staff wrote as the answer to an intent they added; None for one that is not in use (any more)."""
+        ...
+
     async def request_human(self, conversation_id: str, reason: str) -> int:
         """Put the conversation into the queue for a person; returns how many residents wait before this one."""
         ...

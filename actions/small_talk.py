@@ -3,7 +3,7 @@
 Small talk with fixed words is in `domain.yml`.
 """
 
-from actions import follow_up, ticket_submit
+from actions import follow_up, several, ticket_submit
 from actions.buttons import BUTTONS
 from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
@@ -50,7 +50,10 @@ async def affirm(turn: Turn, services: ActionServices, reply: Reply) -> None:
     elif turn.slots.get("draft_id") and turn.slots.get("confirmed"):
         await ticket_submit.submit(turn, services, reply)
     elif "提交" in turn.text and (last := turn.slots.get("last_ticket")):
-        reply.say(f"您的诉求已经提交过了，工单号是{last}，不用再提交一次。", "查工单进度")
+        next_one = (several.NEXT,) if turn.slots.get("waiting_matters") else ()
+        reply.say(f"您的诉求已经提交过了，工单号是{last}，不用再提交一次。", "查工单进度", *next_one)
+    elif several.was_offered(turn):
+        reply.go_on_with(FORM)
     else:
         reply.say("好的。还有什么可以帮您？")
 
@@ -61,6 +64,8 @@ async def deny(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if follow_up.withdrawal_asked(turn):
         reply.put(withdrawing=None)
         reply.say("好的，工单继续办理。")
+    elif several.was_offered(turn):
+        several.decline(turn, reply)
     else:
         reply.say("好的。要是我没说到点子上，您可以换个说法，或者找人工。", "转人工")
 
@@ -71,6 +76,8 @@ async def cancel(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if follow_up.withdrawal_asked(turn):
         reply.put(withdrawing=None)
         reply.say("好的，工单继续办理。")
+    elif several.was_offered(turn):
+        several.decline(turn, reply)
     elif last := turn.slots.get("last_ticket"):
         reply.say(f"好的。要是想撤回工单{last}，请点“撤回工单”；否则它会照常办理。", "撤回工单")
     else:

@@ -5,10 +5,11 @@ asked. The form is filled here and not by Rasa's slot mappings; a validation tha
 rules, which is how a question in the middle of the form is answered.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from actions import reading
+from actions import reading, several
 from actions.danger import kind_of
 from actions.protocol import Catalogue, Heard, Reply, Turn
 from actions.reading import ANONYMOUS, NO_PLACE, UNKNOWN_PLACE
@@ -28,6 +29,7 @@ DETAILS = (
     "contact_name",
     "confidential",
     "confidence",
+    "matters",
     "changing",
 )
 CONTINUE = "继续登记"
@@ -59,6 +61,7 @@ _PASSED_ON = {
     "action_urge_ticket",
     "action_ticket_dissatisfied",
     "action_withdraw_ticket",
+    "action_affirm",  # to the offer of a ticket for another matter of the same message
 }
 _DESCRIBES = {"file_request", "inform_detail", "ticket_add"}
 _TELLS_MORE_CHARS = 16
@@ -81,7 +84,10 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
     The question is asked here and not by Rasa, which saves a call in every turn.
     """
     if turn.is_new_message or (turn.came_after in _PASSED_ON and turn.asked is None):
-        _take(turn, services, reply)
+        if turn.asked is None and several.wants_next(turn):
+            await _start_next(turn, services, reply)
+        else:
+            _take(turn, services, reply)
         if not reply.events:
             return
     elif turn.form_stays_silent:
@@ -106,7 +112,7 @@ def _say_what_it_means(turn: Turn, slots: Mapping[str, Any], reply: Reply) -> No
 
 def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if turn.asked is None:
-        _warn_of_danger(turn, services, reply)
+        _warn_of_danger(turn.heard, services, reply)
         start(turn, reply)
     elif turn.intent not in _ALWAYS_LEAVES or (turn.asked == "contact" and _refuses_number(turn)):
         {
@@ -133,9 +139,8 @@ def _keep_district(turn: Turn, services: ActionServices, reply: Reply) -> None:
 # --- the first message ---------------------------------------------------------------------------------------------
 
 
-def _warn_of_danger(turn: Turn, services: ActionServices, reply: Reply) -> None:
+def _warn_of_danger(heard: Heard, services: ActionServices, reply: Reply) -> None:
     """Whom to call, where a request is not told as a danger but may be one."""
-    heard = turn.heard
     if (
         heard.urgency == "特急"
         and heard.confidence.get("urgency", 0) >= _SURE
@@ -153,7 +158,7 @@ def start(turn: Turn, reply: Reply) -> None:
     if not reading.says_what_happened(heard.text):
         heard = _earlier(turn) or heard
     new: dict[str, Any] = {"draft_id": turn.key, **_volunteered(heard)}
-    if place := reading.place_in(heard):
+    if place := reading.place_in(several.about_main(heard)):
         new["place"] = place
     only_place = heard.intent == "inform_place" and len(heard.text) <= _PLACE_ALONE_CHARS
     if not only_place and reading.says_what_happened(heard.text):
@@ -162,15 +167,35 @@ def start(turn: Turn, reply: Reply) -> None:
             new["place"] = NO_PLACE
     elif kind := reading.named_type(heard.text):
         new["request_type"] = kind
-    # What an abandoned draft left behind does not belong to this one.
-    left = {name: None for name in (*REQUIRED, *DETAILS) if turn.slots.get(name) is not None and name not in new}
-    reply.put(**left, **new)
-    if "description" in new:
+    reply.put(**_left_behind(turn, new), **new)
+    if "matters" in new:
+        reply.say(f"您说的{len(new['matters'])}件事我都记下了，咱们一件一件登记。")
+    elif "description" in new:
         reply.say("您反映的情况我记下了，这就帮您登记。")
+
+
+def _left_behind(turn: Turn, new: Mapping[str, Any]) -> dict[str, None]:
+    """What an abandoned draft left behind does not belong to this one."""
+    return {name: None for name in (*REQUIRED, *DETAILS) if turn.slots.get(name) is not None and name not in new}
+
+
+async def _start_next(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Begin a draft with a matter that an earlier message told and no ticket is about; place and contact are kept."""
+    matter, *rest = turn.slots["waiting_matters"]
+    heard = several.heard_again(matter, await asyncio.to_thread(services.reader.read, matter["text"]))
+    _warn_of_danger(heard, services, reply)
+    kept = {name: matter[name] for name in several.KEPT if matter.get(name)}
+    new: dict[str, Any] = {"draft_id": turn.key, **kept, **_volunteered(heard), **_request(heard)}
+    if place := reading.place_in(heard):
+        new["place"] = place
+    reply.put(**_left_behind(turn, new), **new, waiting_matters=rest or None)
+    reply.say("好的，接着登记这一件。")
 
 
 def _earlier(turn: Turn) -> Heard | None:
     """The message that got no good answer, which the resident now wants registered ("登记工单")."""
+    if reading.trim(turn.text) == several.NEXT:
+        return None  # nothing waits any more; an old question is not what was meant
     if "登记" in turn.text:
         wanted, messages = _MAY_BECOME_A_TICKET, turn.previous_messages()[:6]
     else:  # "我要反映问题", offered because the last message was not understood
@@ -188,7 +213,9 @@ def _earlier(turn: Turn) -> Heard | None:
 def _request(heard: Heard) -> dict[str, Any]:
     """The slots that say what the request is."""
     confidence = {name: value for name, value in heard.confidence.items() if name != "intent" and value is not None}
+    several_told = {"matters": several.as_slot(heard)} if heard.matters else {}
     return {
+        **several_told,
         "description": heard.text.strip(),
         "request_type": heard.request_type,
         "category": f"{heard.category1}/{heard.category2}" if heard.category2 else heard.category1,
@@ -206,7 +233,7 @@ def _volunteered(heard: Heard) -> dict[str, Any]:
         found["contact"] = phone
     if name := heard.first("name"):
         found["contact_name"] = name
-    if time := heard.first("time"):
+    if time := several.about_main(heard).first("time"):
         found["event_time"] = time
     if heard.intent == "confidential" or reading.wants_confidentiality(heard.text):
         found["confidential"] = True
@@ -227,10 +254,11 @@ def _take_description(turn: Turn, reply: Reply) -> None:
         "affirm",
         "deny",
     ):
+        found |= {"matters": None} if turn.slots.get("matters") else {}
         found |= _request(heard)
         if kind := turn.slots.get("request_type"):
             found["request_type"] = kind
-        if turn.slots.get("place") is None and (place := reading.place_in(heard)):
+        if turn.slots.get("place") is None and (place := reading.place_in(several.about_main(heard))):
             found["place"] = place
     elif turn.intent == "inform_place" and (place := reading.place_in(heard) or reading.place_from_reply(turn.text)):
         found["place"] = place
@@ -370,6 +398,7 @@ def _ask_confirmation(slots: Mapping[str, Any], reply: Reply) -> None:
         )
         return
     lines = [
+        *several.summary(slots),
         "请您核对一下：",
         f"· 类型：{slots.get('request_type')}（{str(slots.get('category')).replace('/', ' - ')}）",
     ]

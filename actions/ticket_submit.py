@@ -1,8 +1,11 @@
 """The end of the ticket form: a confirmed draft becomes a ticket, or is dropped."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import structlog
 
-from actions import reading
+from actions import reading, several
 from actions.protocol import Catalogue, Reply, Turn
 from actions.reading import ANONYMOUS, NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
@@ -50,8 +53,10 @@ async def submit(turn: Turn, services: ActionServices, reply: Reply) -> None:
             "系统刚才没能提交成功，您填的内容都还在。请稍等一会儿再点“确认提交”，或者找人工帮您。", "确认提交", "转人工"
         )
         return
-    _forget_draft(turn, reply, ticket.number)
+    left = several.waiting(slots)
+    _forget_draft(turn, reply, ticket.number, left)
     reply.say(say_created(services.city, ticket), "查工单进度", "补充情况", custom={"ticket": ticket.public()})
+    several.offer(left, reply)
 
 
 async def _draft(turn: Turn, services: ActionServices) -> TicketDraft:
@@ -66,7 +71,7 @@ async def _draft(turn: Turn, services: ActionServices) -> TicketDraft:
         request_type=slots["request_type"],
         category1=category1,
         category2=category2 or None,
-        title=reading.title_of(slots["description"]),
+        title=reading.title_of(several.main_words(slots)),
         description=slots["description"],
         place=None if place in (NO_PLACE, UNKNOWN_PLACE) else place,
         event_time=slots.get("event_time"),
@@ -78,6 +83,7 @@ async def _draft(turn: Turn, services: ActionServices) -> TicketDraft:
         conversation_id=turn.conversation_id,
         channel=await services.channel(turn.conversation_id),
         confidences=dict(slots.get("confidence") or {}),
+        other_matters=several.others(slots),
     )
 
 
@@ -89,25 +95,33 @@ async def _supplement_earlier(turn: Turn, services: ActionServices, reply: Reply
     slots = turn.slots
     text = f"更正：{slots['description']}（地点：{slots['place']}；时间：{slots.get('event_time') or '未填'}）"
     await services.tickets.add_supplement(ticket.number, text, key=turn.key, actor="resident")
-    _forget_draft(turn, reply, ticket.number)
+    left = several.waiting(slots)
+    _forget_draft(turn, reply, ticket.number, left)
     reply.say(
         f"这件事刚才已经提交成功，工单号是{ticket.number}；您改过的内容我补充进去了。",
         custom={"ticket": ticket.public()},
     )
+    several.offer(left, reply)
 
 
 @ACTIONS.action("action_cancel_ticket")
 async def cancel(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Drop the draft."""
     last = turn.slots.get("last_ticket")
-    _forget_draft(turn, reply, last)
+    _forget_draft(turn, reply, last, turn.slots.get("waiting_matters"))
     reply.say("好的，这次就不登记了，刚才填的内容不会提交。以后有需要随时找我。")
     if last and turn.intent == "ticket_withdraw":
         reply.say(f"如果您是想撤回之前的工单{last}，请点“撤回工单”。", "撤回工单")
 
 
-def _forget_draft(turn: Turn, reply: Reply, last_ticket: str | None) -> None:
+def _forget_draft(
+    turn: Turn, reply: Reply, last_ticket: str | None, waiting_matters: Sequence[Mapping[str, Any]] | None
+) -> None:
     """Empty every slot but what outlives a draft; one event for all."""
-    kept = {"last_ticket": last_ticket, "wrong_lookups": turn.slots.get("wrong_lookups")}
+    kept = {
+        "last_ticket": last_ticket,
+        "wrong_lookups": turn.slots.get("wrong_lookups"),
+        "waiting_matters": waiting_matters,
+    }
     reply.forget_all()
-    reply.put(**{name: value for name, value in kept.items() if value is not None})
+    reply.put(**{name: value for name, value in kept.items() if value})

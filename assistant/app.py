@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from sqlalchemy import select, text
 
 from actions.engine_api import build_router as build_engine_router
+from assistant.additions.service import Additions
 from assistant.city import City
 from assistant.conversations.api import build_router as build_public_router
 from assistant.conversations.engine import EngineClient
@@ -36,6 +37,7 @@ from assistant.dispatch.poller import Poller
 from assistant.dispatch.sender import Sender
 from assistant.dispatch.services import Catalogue, Service
 from assistant.errors import ConfigError
+from assistant.explaining import Explainer, TicketJudgements
 from assistant.problems import install_problem_handlers
 from assistant.settings import Settings
 from assistant.staff.services import StaffServices
@@ -48,6 +50,7 @@ from channels.telegram import TelegramChannel
 from kb.answer import Answer
 from kb.service import KnowledgeBase
 from nlu.runtime import Reader
+from nlu.trial import Trainer
 
 log = structlog.get_logger()
 Job = Callable[[asyncio.Event], Awaitable[None]]
@@ -69,7 +72,10 @@ class Parts:
     engine: EngineClient
     supervisor: EngineSupervisor
     gateway: Gateway
+    additions: Additions
+    explainer: Explainer
     desk: Desk
+    catalogue: Catalogue
     destinations: dict[str, Destination]
     telegram: TelegramChannel | None
     registry: CollectorRegistry
@@ -77,6 +83,9 @@ class Parts:
 
     async def answer(self, question: str, *, after: str = "") -> Answer:
         return await self.kb.answer(question, after=after)
+
+    def city_reply(self, intent: str) -> str | None:
+        return self.additions.reply_to(intent)
 
     async def request_human(self, conversation_id: str, reason: str) -> int:
         return await self.handover.request(conversation_id, reason)
@@ -99,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
         await upgrade(parts.db)
         await parts.kb.seed(settings.city_dir / "policies")
         await parts.kb.load()
+        await parts.additions.load()
         stop = asyncio.Event()
         tasks = [asyncio.create_task(_keep_running(job, stop)) for job in parts.jobs]
         log.info("application_started", url=settings.base_url)
@@ -139,6 +149,8 @@ def create_app(settings: Settings) -> FastAPI:
             city=parts.city,
             desk=parts.desk,
             reader=parts.reader,
+            additions=parts.additions,
+            explain=parts.explainer.message,
         ),
     )
     return app
@@ -175,11 +187,26 @@ def _wire(settings: Settings) -> Parts:
             f"MINSHENG_DISPATCH_DESTINATION is {settings.dispatch_destination!r}: choose one of "
             f"{', '.join(destinations)} (open311 needs MINSHENG_OPEN311_URL)"
         )
+    catalogue = Catalogue(_services(city))
+    additions = Additions(
+        db,
+        reader,
+        city,
+        Trainer(settings.training_dir, settings.data_dir / "nlu"),
+        changed=lambda: catalogue.replace(_services(city)),
+    )
     registry = CollectorRegistry()
     metrics = DispatchMetrics(registry)
     sender = Sender(db, destinations, metrics=metrics)
+    explainer = Explainer(reader)
+    judgements = TicketJudgements(explainer)
+
+    def wake() -> None:
+        sender.wake()
+        judgements.wake()
+
     tickets = TicketService(
-        SqlTicketStore(db, on_outgoing=sender.wake), city, vault, destination=settings.dispatch_destination
+        SqlTicketStore(db, on_outgoing=wake), city, vault, destination=settings.dispatch_destination
     )
     poller = Poller(db, destinations, tickets, metrics=metrics, interval_s=settings.dispatch_poll_s)
     telegram = None
@@ -194,22 +221,33 @@ def _wire(settings: Settings) -> Parts:
         )
     parts = Parts(
         settings, vault, db, city, reader, knowledge, tickets, events, handover, engine, supervisor, gateway,
-        desk=Desk(db), destinations=destinations, telegram=telegram, registry=registry,
+        additions=additions, explainer=explainer, desk=Desk(db), catalogue=catalogue, destinations=destinations,
+        telegram=telegram, registry=registry,
     )  # fmt: skip
-    parts.jobs = [supervisor.run, sender.run, poller.run, lambda stop: recover(gateway, engine, stop)]
+    parts.jobs = [
+        supervisor.run,
+        sender.run,
+        poller.run,
+        additions.run,
+        lambda stop: judgements.run(tickets, stop),
+        lambda stop: recover(gateway, engine, stop),
+    ]
     if telegram is not None:
         parts.jobs.append(telegram.run)
     return parts
 
 
-def _desk_router(parts: Parts) -> APIRouter:
-    services = [
+def _services(city: City) -> list[Service]:
+    return [
         Service(code, category.level2, category.level1, category.description, tuple(category.keywords))
-        for code, category in parts.city.services.items()
+        for code, category in city.services.items()
     ]
+
+
+def _desk_router(parts: Parts) -> APIRouter:
     return build_open311_router(
         parts.desk,
-        Catalogue(services),
+        parts.catalogue,
         api_keys=[parts.vault.derive("desk")],
         jurisdiction_id=parts.city.jurisdiction_id,
         zone=parts.city.zone,

@@ -17,6 +17,7 @@ from assistant.city_models import (
     District,
     Reply,
     ResponsibilityFile,
+    Rule,
     Unit,
     UnitsFile,
 )
@@ -56,7 +57,7 @@ class City:
 
     `categories` maps (level 1, level 2) to Category; `level1` lists the first level in order; `units` maps a unit's
     name to Unit (district departments included); `matrix` holds the responsibility rules; `calendar`, `deadlines`,
-    `replies` are the files of those names.
+    `replies` are the files of those names. What staff add comes with `set_added`.
     """
 
     def __init__(
@@ -76,6 +77,9 @@ class City:
         self.time_zone = facts.time_zone
         self.zone = ZoneInfo(facts.time_zone)
         self.categories: dict[tuple[str, str], Category] = {(c.level1, c.level2): c for c in categories}
+        self.own_categories: dict[tuple[str, str], Category] = dict(self.categories)
+        self._own_rules = matrix.rules
+        self.revision = 0
         self.level1: tuple[str, ...] = tuple(dict.fromkeys(c.level1 for c in categories))
         self.units: dict[str, Unit] = dict(units)
         self.matrix = matrix
@@ -104,6 +108,23 @@ class City:
     def category(self, level1: str, level2: str | None = None) -> Category | None:
         """The category of that name; without a known level 2, the level's 其他; None for an unknown level 1."""
         return self.categories.get((level1, level2 or "")) or self.categories.get((level1, "其他"))
+
+    def set_added(self, categories: Sequence[Category], rules: Sequence[Rule]) -> None:
+        """Replace the categories, and their rules, that are known beside those of the files.
+
+        Counts `revision` up, for whoever prepares something from categories or rules.
+        """
+        self.categories = {(c.level1, c.level2): c for c in (*self.own_categories.values(), *categories)}
+        self.matrix = self.matrix.model_copy(update={"rules": (*self._own_rules, *rules)})
+        self.__dict__.pop("services", None)
+        self.revision += 1
+
+    def group_code(self, level1: str) -> str:
+        """The first part of the service codes under a first-level category; KeyError for an unknown one."""
+        for (name, _), category in self.categories.items():
+            if name == level1:
+                return category.service_code.partition(".")[0]
+        raise KeyError(level1)
 
     def danger_category(self, kind: str) -> Category | None:
         """The category of a kind of danger (gas, fire, …); None where the city leaves it to the model."""

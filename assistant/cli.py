@@ -76,6 +76,7 @@ def db_upgrade(as_json: Annotated[bool, typer.Option("--json")] = False) -> None
 
 
 def _add_rooms() -> None:
+    from assistant.additions.cli import add, additions
     from assistant.dispatch.cli import app as outbox_app
     from assistant.replay import replay
     from assistant.staff.cli import app as users_app
@@ -86,7 +87,9 @@ def _add_rooms() -> None:
 
     app.command()(chat)
     app.command()(replay)
-    app.add_typer(nlu_app, name="nlu", help="语言理解：训练、评测、预测")
+    nlu_app.command()(add)
+    nlu_app.command()(additions)
+    app.add_typer(nlu_app, name="nlu", help="语言理解：训练、评测、预测、新增")
     app.add_typer(kb_app, name="kb", help="政策知识库：导入、检索、评测、列表")
     app.add_typer(tickets_app, name="tickets", help="工单：列表、查看")
     app.add_typer(outbox_app, name="outbox", help="派单发件箱：没有送达的工单、重新发送")

@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     data_dir: Path = PROJECT_ROOT / "var"
     city_dir: Path = PROJECT_ROOT / "city" / "demo"
     nlu_model_dir: Path = PROJECT_ROOT / "models" / "nlu"
+    training_dir: Path = PROJECT_ROOT / "training_data"  # what additions learn against
     database_url: str = ""  # empty: SQLite in data_dir
     host: str = "127.0.0.1"
     port: int = 8000

@@ -20,6 +20,7 @@ from assistant.privacy import mask
 from assistant.settings import Settings
 from assistant.tickets.errors import TicketNotFound
 from assistant.tickets.model import TicketView
+from assistant.tickets.outgoing import also_concerns
 from assistant.tickets.states import State
 
 app = typer.Typer(help="工单：列表、查看", no_args_is_help=True)
@@ -83,6 +84,7 @@ def show(
         ("类型", f"{view.request_type} · {category} · {view.urgency}"),
         ("标题", mask(view.title)[0]),
         ("内容", mask(view.description)[0]),
+        ("另涉及", also_concerns(view.other_matters)),
         ("地点", view.place or ""),
         ("网格", " / ".join(view.grid_path)),
         ("主办", view.lead_unit),

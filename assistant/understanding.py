@@ -29,10 +29,18 @@ class CachingReader:
             known = self._known.get(text)
         if known is not None:
             return known
-        understanding = self.reader.read(text)
+        reader = self.reader
+        understanding = reader.read(text)
         with self._lock:
-            self._known[text] = understanding
+            if reader is self.reader:
+                self._known[text] = understanding
         return understanding
+
+    def swap(self, reader: Reader) -> None:
+        """Read with another reader from the next text on; what the former one read is forgotten."""
+        with self._lock:
+            self.reader = reader
+            self._known.clear()
 
     async def aread(self, text: str) -> Understanding:
         """`read` without blocking the event loop."""

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nlu import data, labels, public_data, synthetic
+from nlu import compounds, data, labels, public_data, synthetic
 from nlu.tune import Task
 
 _INQUIRY = re.compile(r"咨询|请问|吗|？|\?|怎么|如何|什么时候|何时|多少")
@@ -20,6 +20,8 @@ _WEAK = (
 )
 _PLACE_SIGNS = re.compile(r"[路街区村镇号楼院巷市县城庄桥公司厂店]|\d")
 _INQUIRIES = ("ask_policy", "ask_process", "ask_fee", "ask_service_hours")
+_MAY_BE_DANGER = ("report_danger", "file_request", "inform_detail", "correct", "ticket_add", "ticket_urge")
+_COMPOUNDS, _JUDGING_COMPOUNDS = 700, 300
 
 
 @dataclass(slots=True)
@@ -35,45 +37,42 @@ class Corpus:
     messages: list[public_data.Message] = field(default_factory=list)
     weak: list[Task] = field(default_factory=list)
     tagged: list[Task] = field(default_factory=list)
+    marked: list[synthetic.Tagged] = field(default_factory=list)
     judging: list[Task] = field(default_factory=list)
     judging_messages: list[public_data.Message] = field(default_factory=list)
+    joined: list[Task] = field(default_factory=list)
+    judging_joined: list[compounds.Made] = field(default_factory=list)
     sources: dict[str, int] = field(default_factory=dict)
 
 
-def load(folder: Path, public: Path | None, *, tagged: int = 1500, seed: int = 7) -> Corpus:
-    """Reads our training data in `folder` (with `nlu/*.yml`, `categories.jsonl`, `danger.jsonl`) and, where there is
-    one, the folder of public data. Raises DataError with file, line and remedy."""
-    found: dict[str, dict[str, str]] = {}
-    intents = data.intents(folder / "nlu")
-    categories = data.categories(folder / "categories.jsonl")
-    urgencies = data.urgencies(folder / "danger.jsonl")
-    exact: dict[str, str] = {}
-    for example in intents:
-        found.setdefault(example.text, {})["intent"] = example.intent
-        if example.intent == "report_danger":
-            found[example.text]["urgency"] = "特急"
-        elif example.intent in _INQUIRIES:
-            found[example.text] |= {"urgency": "一般", "request_type": "咨询"}
-    for text, intent in _buttons(folder / "nlu" / data.BUTTONS).items():
-        exact[text] = intent
+def load(folder: Path, public: Path | None, *, tagged: int = 1500, addresses: int = 4000, seed: int = 7) -> Corpus:
+    """Reads our training data in `folder` (`nlu/*.yml`, `categories/`, `danger/`, `calibration/`) and, where there is
+    one, the folder of public data. Raises DataError with file, line and remedy.
+
+    Args:
+        tagged: how many sentences with places are made.
+        addresses: how many annotated addresses teach the tagger as they are.
+    """
+    categories = data.categories(folder / "categories")
+    own = _own(data.intents(folder / "nlu"), categories, data.urgencies(folder / "danger"))
     tree: dict[str, list[str]] = {}
     for example in categories:
-        found.setdefault(example.text, {}).update(
-            request_type=example.request_type,
-            category1=example.category1,
-            category2=f"{example.category1}/{example.category2}",
-            urgency=example.urgency,
-        )
+        if example.category2 == data.REST:
+            continue
         children = tree.setdefault(example.category1, [])
         if example.category2 not in children:
             children.append(example.category2)
-    for example in urgencies:
-        found.setdefault(example.text, {})["urgency"] = example.urgency
-    own = [Task(text, named, spans=_no_places(text, named)) for text, named in found.items()]
+    exact = {re.sub(r"[\W_]+", "", e.text): e.intent for e in _buttons(folder / "nlu" / data.BUTTONS)}
     corpus = Corpus(own, tree, exact, sources={"own sentences": len(own)})
-    judging = folder / "calibration.jsonl"
-    corpus.judging = [_judge(example) for example in data.examples(judging)] if judging.is_file() else []
-    corpus.sources["judging sentences"] = len(corpus.judging)
+    judging = [example for path in sorted((folder / "calibration").glob("*.jsonl")) for example in data.examples(path)]
+    corpus.judging = [_judge(example) for example in judging]
+    for path in sorted((folder / "entities").glob("*.jsonl")):
+        corpus.marked += data.spans(path)
+    corpus.sources["marked sentences"] = len(corpus.marked)
+    words = compounds.load_words(folder / "compounds.yml")
+    corpus.joined = [_compound(made) for made in compounds.make(categories, words, _COMPOUNDS, seed)]
+    corpus.judging_joined = compounds.make(judging, words, _JUDGING_COMPOUNDS, seed + 1)
+    corpus.sources |= {"judging sentences": len(judging), "joined messages": len(corpus.joined)}
     rng = random.Random(seed)  # noqa: S311 (not for secrets)
     annotated: list[synthetic.Tagged] = []
     gazetteer = None
@@ -84,8 +83,44 @@ def load(folder: Path, public: Path | None, *, tagged: int = 1500, seed: int = 7
         corpus.sources["annotated addresses"] = len(annotated)
     material = synthetic.Material.load(folder / "places.yml", gazetteer)
     made = synthetic.sentences(annotated, material, tagged, seed)
+    made += rng.sample(annotated, min(addresses, len(annotated)))
     corpus.tagged = [Task(text, {}, spans) for text, spans in made]
     return corpus
+
+
+def _own(intents: list[data.Example], categories: list[data.Example], urgencies: list[data.Example]) -> list[Task]:
+    found: dict[str, dict[str, str]] = {}
+    for example in intents:
+        named = found.setdefault(example.text, {})
+        named["intent"] = example.intent
+        if example.intent == "report_danger":
+            named["urgency"] = "特急"
+        elif example.intent in _INQUIRIES:
+            named |= {"urgency": "一般", "request_type": "咨询"}
+        if example.intent not in _MAY_BE_DANGER:
+            named["danger"] = labels.NO_DANGER
+    for example in categories:
+        found.setdefault(example.text, {}).update(
+            request_type=example.request_type,
+            category1=example.category1,
+            urgency=example.urgency,
+        )
+        if example.category2 != data.REST:
+            found[example.text]["category2"] = f"{example.category1}/{example.category2}"
+    for example in urgencies:
+        found.setdefault(example.text, {})["urgency"] = example.urgency
+    for named in found.values():
+        if "urgency" in named:
+            named["danger"] = labels.DANGER if named["urgency"] == "特急" else labels.NO_DANGER
+    return [Task(text, named, spans=_no_places(text, named)) for text, named in found.items()]
+
+
+def _compound(made: compounds.Made) -> Task:
+    parts = tuple(
+        (start, end, {"category1": e.category1, "category2": f"{e.category1}/{e.category2}"})
+        for start, end, e in made.parts
+    )
+    return Task(made.text, {}, weight=0.5, parts=parts)
 
 
 def _judge(example: data.Example) -> Task:
@@ -96,12 +131,21 @@ def _judge(example: data.Example) -> Task:
         "category1": example.category1,
         "category2": pair,
         "urgency": example.urgency,
+        "danger": _danger(example),
     }
     return Task(example.text, {head: label for head, label in named.items() if label})
 
 
-def _buttons(path: Path) -> dict[str, str]:
-    return {re.sub(r"[\W_]+", "", e.text): e.intent for e in data.intents_of(path)} if path.is_file() else {}
+def _danger(example: data.Example) -> str:
+    if example.urgency:
+        return labels.DANGER if example.urgency == "特急" else labels.NO_DANGER
+    if example.intent == "report_danger":
+        return labels.DANGER
+    return "" if not example.intent or example.intent in _MAY_BE_DANGER else labels.NO_DANGER
+
+
+def _buttons(path: Path) -> list[data.Example]:
+    return data.intents_of(path) if path.is_file() else []
 
 
 def _no_places(text: str, named: dict[str, str]) -> list[tuple[str, int, int]] | None:
@@ -126,7 +170,7 @@ def _add_public(corpus: Corpus, public: Path, rng: random.Random) -> None:
             named["intent"] = "file_request"
         corpus.weak.append(Task(message.title, named, weight=0.4))
     for level1, level2, level3 in public_data.taxonomy(public):
-        if level2 != "其他" and level3 != "其他" and level2 in corpus.tree.get(level1, []):
+        if data.REST not in (level2, level3) and level2 in corpus.tree.get(level1, []):
             corpus.weak.append(Task(level3, {"category1": level1, "category2": f"{level1}/{level2}"}, weight=0.5))
     small_talk = [(text, domain) for text, domain in public_data.small_talk(public) if domain != "chat"]
     for text, _ in rng.sample(small_talk, min(450, len(small_talk))):
@@ -147,4 +191,5 @@ def label_names(corpus: Corpus) -> dict[str, list[str]]:
         "category1": list(labels.CATEGORIES),
         "category2": [f"{parent}/{child}" for parent, children in corpus.tree.items() for child in children],
         "urgency": list(labels.URGENCIES),
+        "danger": list(labels.DANGERS),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ LEAST = 5
 
 BUTTONS = "buttons.yml"
 
+REST = "其他"
+"""The second level of what fits no other: it teaches the first level only, and no head answers with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -30,6 +34,14 @@ class Example:
     category1: str = ""
     category2: str = ""
     urgency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compound:
+    """A message with several requests: (level 1, level 2) of each, the main one first."""
+
+    text: str
+    categories: tuple[tuple[str, str], ...]
 
 
 def intents(folder: Path) -> list[Example]:
@@ -71,13 +83,14 @@ def intents_of(path: Path) -> list[Example]:
     return found
 
 
-def categories(path: Path, tree: dict[str, list[str]] | None = None) -> list[Example]:
-    """Rows `{text, request_type, category1, category2, urgency}`; `tree` limits the second level if given.
+def categories(source: Path, tree: dict[str, list[str]] | None = None) -> list[Example]:
+    """Rows `{text, request_type, category1, category2, urgency}` of a file or of every `*.jsonl` in a folder.
 
-    Raises DataError for unknown labels and for classes with fewer than five examples.
+    `tree` limits the second level if given. Raises DataError for unknown labels and for classes with fewer than five
+    examples.
     """
     found = []
-    for number, row in enumerate(rows(path), 1):
+    for path, number, row in _all_rows(source):
         example = Example(
             text=_text(path, number, row),
             request_type=_known(path, number, row, "request_type", labels.REQUEST_TYPES),
@@ -89,7 +102,7 @@ def categories(path: Path, tree: dict[str, list[str]] | None = None) -> list[Exa
             problem = f"unknown second-level category '{example.category1}/{example.category2}'"
             raise DataError(path, number, problem, _one_of(tree.get(example.category1, [])))
         found.append(example)
-    check_counts(path, Counter(f"{e.category1}/{e.category2}" for e in found), "category2")
+    check_counts(source, Counter(f"{e.category1}/{e.category2}" for e in found), "category2")
     return found
 
 
@@ -108,14 +121,54 @@ def examples(path: Path) -> list[Example]:
     return found
 
 
-def urgencies(path: Path) -> list[Example]:
-    """Rows `{text, urgency}` about danger and what only sounds like it."""
+def urgencies(source: Path) -> list[Example]:
+    """Rows `{text, urgency}` about danger and what only sounds like it, of a file or a folder."""
     found = [
         Example(_text(path, n, row), urgency=_known(path, n, row, "urgency", labels.URGENCIES))
-        for n, row in enumerate(rows(path), 1)
+        for path, n, row in _all_rows(source)
     ]
-    check_counts(path, Counter(example.urgency for example in found), "urgency")
+    check_counts(source, Counter(example.urgency for example in found), "urgency")
     return found
+
+
+def compounds(path: Path) -> list[Compound]:
+    """Rows `{text, categories: [{category1, category2}, …]}`, the main one first; unknown labels raise DataError."""
+    found = []
+    for number, row in enumerate(rows(path), 1):
+        named = row.get("categories")
+        if not isinstance(named, list) or not named:
+            raise DataError(path, number, "no categories", 'Write {"text": …, "categories": [{"category1": …}]}')
+        pairs = [
+            (_known(path, number, one, "category1", labels.CATEGORIES), str(one.get("category2", ""))) for one in named
+        ]
+        found.append(Compound(_text(path, number, row), tuple(pairs)))
+    return found
+
+
+def spans(path: Path) -> list[tuple[str, list[tuple[str, int, int]]]]:
+    """Rows `{text, entities: [{type, start, end}, …]}`; an unknown type or a span outside its text raises DataError."""
+    found = []
+    for number, row in enumerate(rows(path), 1):
+        text = _text(path, number, row)
+        named = []
+        for one in row.get("entities") or []:
+            kind = _known(path, number, one, "type", labels.ENTITY_TYPES)
+            start, end = one.get("start"), one.get("end")
+            if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(text)):
+                problem = f"the span {start}–{end} of '{kind}' does not fit a text of {len(text)} characters"
+                raise DataError(path, number, problem, "Count characters from 0; the end stands after the last one")
+            named.append((kind, start, end))
+        found.append((text, named))
+    return found
+
+
+def _all_rows(source: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
+    paths = sorted(source.glob("*.jsonl")) if source.is_dir() else [source]
+    if not paths:
+        raise DataError(source, None, "no *.jsonl files here", "Add files, or name another folder")
+    for path in paths:
+        for number, row in enumerate(rows(path), 1):
+            yield path, number, row
 
 
 def check_counts(path: Path, counts: Counter[str], what: str) -> None:

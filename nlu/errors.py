@@ -28,3 +28,11 @@ class DataError(NluError):
 
 class BaseModelError(NluError):
     """The base encoder cannot be read or built."""
+
+
+class ExampleError(NluError):
+    """Examples that staff wrote cannot be learned from; says in Chinese why. `line`: from 1, None for all of them."""
+
+    def __init__(self, line: int | None, problem: str) -> None:
+        self.line, self.problem = line, problem
+        super().__init__(f"第 {line} 行：{problem}" if line else problem)

@@ -89,6 +89,12 @@ def figures(known: Sequence[str], guesses: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def set_f1(found: Sequence[set[str]], right: Sequence[set[str]]) -> float:
+    """Mean over the rows of the F1 between two sets of labels (example-based F1, Tsoumakas & Katakis 2007)."""
+    values = [2 * len(f & r) / (len(f) + len(r)) if f or r else 1.0 for f, r in zip(found, right, strict=True)]
+    return sum(values) / max(len(values), 1)
+
+
 def place_f1(
     found: Sequence[set[tuple[str, int, int]]], right: Sequence[set[tuple[str, int, int]]], kind: str
 ) -> dict[str, float]:

@@ -53,6 +53,7 @@ class FittedHead:
     config: dict[str, Any]
     probabilities: Floats  # calibrated, of the judging rows
     judged: list[str]  # the right labels of the judging rows
+    judged_texts: list[str]
     figures: dict[str, float]
 
 
@@ -62,7 +63,7 @@ def fit(
     judging: HeadData | None = None,
     *,
     buckets: int = 0,
-    strength: float = 0.05,
+    strengths: Sequence[float] = (0.05,),
     seed: int = 7,
 ) -> FittedHead:
     """Fits one head.
@@ -72,7 +73,8 @@ def fit(
         classes: labels in the order they are stored; those without rows are left out.
         judging: rows that nothing was trained on; without them out-of-fold predictions of `data` judge.
         buckets: number of hashed n-gram buckets beside the vectors; 0 for none.
-        strength: inverse regularisation of the part on (standardised) vectors.
+        strengths: inverse regularisations of the part on (standardised) vectors to choose from; without judging rows
+            the first is taken.
     """
     counts = Counter(data.labels)
     names = [name for name in classes if counts[name]]
@@ -85,25 +87,29 @@ def fit(
     idf = _idf(data.texts, buckets) if buckets else None
     grams = _gram_matrix(data.texts, idf) if idf is not None else None
 
-    on_vectors = _fit(z, y[seen], weights[seen], strength)
+    on_vectors = _fit(z, y[seen], weights[seen], strengths[0])
     on_grams = None if grams is None else _fit(grams, y, weights, _GRAM_STRENGTH)
     if judging is not None and judging.texts:
         known = [names.index(label) for label in judging.labels]
         held = (np.stack([v for v in judging.vectors if v is not None]) - mean) / scale
-        dense = _all_classes(on_vectors, held, len(names))
+        judged, judged_texts = np.array(known), judging.texts
+        tried = [on_vectors, *(_fit(z, y[seen], weights[seen], strength) for strength in strengths[1:])]
+        answers = [_all_classes(model, held, len(names)) for model in tried]
+        best = max(range(len(tried)), key=lambda i: _macro_f1(judged, answers[i]))
+        on_vectors, dense = tried[best], answers[best]
         sparse = None
         if on_grams is not None and idf is not None:
             sparse = _all_classes(on_grams, _gram_matrix(judging.texts, idf), len(names))
-        judged = np.array(known)
     else:
         folds = [*StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(z, y[seen])]
-        dense = _out_of_fold(z, y[seen], weights[seen], strength, folds, len(names))
+        dense = _out_of_fold(z, y[seen], weights[seen], strengths[0], folds, len(names))
         sparse = None
         if grams is not None:
             sparse = _out_of_fold(
                 grams[np.flatnonzero(seen)], y[seen], weights[seen], _GRAM_STRENGTH, folds, len(names)
             )
         judged = y[seen]
+        judged_texts = [text for text, vector in zip(data.texts, data.vectors, strict=True) if vector is not None]
     share = _best_share(dense, sparse, judged) if sparse is not None else 0.0
     mixed: Floats = (dense if sparse is None else (1 - share) * dense + share * sparse).astype(np.float32)
     temperature = _temperature(mixed, judged)
@@ -127,7 +133,7 @@ def fit(
             "idf": idf,
         }
     config = {"labels": names, "temperature": round(temperature, 4), "share": share}
-    return FittedHead(arrays, config, calibrated, [names[i] for i in judged], figures)
+    return FittedHead(arrays, config, calibrated, [names[i] for i in judged], judged_texts, figures)
 
 
 def threshold(probabilities: Floats, labels: Sequence[str], names: Sequence[str], wanted: float) -> float:
@@ -139,6 +145,44 @@ def threshold(probabilities: Floats, labels: Sequence[str], names: Sequence[str]
         if accepted.any() and right[accepted].mean() >= wanted:
             return round(float(limit), 2)
     return 0.95
+
+
+def rejection_threshold(head: FittedHead, most: float, *, outside: str) -> float:
+    """The highest confidence below which an answer can be refused so that, with what is taken for `outside`, at most
+    the share `most` of the rows of all other classes is turned away; 0.05 where that is impossible."""
+    names = head.config["labels"]
+    guess = np.array([names[i] for i in head.probabilities.argmax(1)])
+    confidence = head.probabilities.max(1)
+    inside = np.array([label != outside for label in head.judged])
+    found = 0.05
+    for limit in np.arange(0.05, 0.6, 0.01):
+        refused = (guess == outside) | (confidence < limit)
+        if float(refused[inside].mean()) <= most:
+            found = round(float(limit), 2)
+    return found
+
+
+def danger_thresholds(
+    probabilities: Floats, signs: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], least: float
+) -> tuple[float, float]:
+    """The thresholds (without signs of danger, with them) that find the most dangers while at least the share `least`
+    of the alarms is right.
+
+    Args:
+        probabilities: of danger, one for each judging row.
+        signs: whether the row holds words of acute danger.
+    """
+    limits = np.concatenate([np.arange(0.01, 0.1, 0.01), np.arange(0.1, 0.96, 0.05)])
+    best, chosen = (-1.0, -1.0), (0.5, 0.5)
+    for plain in limits:
+        for with_signs in limits[limits <= plain]:
+            guess = probabilities >= np.where(signs, with_signs, plain)
+            recall = float(guess[truth].mean())
+            precision = float(truth[guess].mean()) if guess.any() else 0.0
+            quality = (recall, precision) if precision >= least else (0.0, precision)
+            if quality > best:
+                best, chosen = quality, (round(float(plain), 2), round(float(with_signs), 2))
+    return chosen
 
 
 def calibration_error(probabilities: Floats, y: npt.NDArray[np.int64], bins: int = 10) -> float:
@@ -203,9 +247,13 @@ def _gram_matrix(texts: Sequence[str], idf: npt.NDArray[np.float16]) -> csr_matr
     return csr_matrix((np.concatenate(values), columns, pointers), shape=(len(texts), len(idf)))
 
 
+def _macro_f1(y: npt.NDArray[np.int64], probabilities: Floats) -> float:
+    return float(f1_score(y, probabilities.argmax(1), average="macro"))
+
+
 def _best_share(dense: Floats, sparse: Floats, y: npt.NDArray[np.int64]) -> float:
     def quality(share: float) -> float:
-        return float(f1_score(y, ((1 - share) * dense + share * sparse).argmax(1), average="macro"))
+        return _macro_f1(y, (1 - share) * dense + share * sparse)
 
     best = max(_SHARES, key=quality)
     return best if quality(best) > quality(0.0) + 0.002 else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,17 @@ def softmax(scores: Floats) -> Floats:
     """Probabilities over the last axis."""
     shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a head needs to know one label more; the n-gram part is empty where the head has none."""
+
+    weight: Floats  # (width,)
+    bias: float
+    gram_index: npt.NDArray[np.int64]  # the buckets whose weight is not 0
+    gram_weight: Floats
+    gram_bias: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,28 @@ class Head:
             mixed = (1 - self.share) * mixed + self.share * softmax(scores)
         return softmax(np.log(mixed + 1e-9) / self.temperature)
 
+    def with_label(self, label: str, row: Row) -> Head:
+        """A head that also answers `label`; the scores of the other labels stay as they are.
+
+        Raises ValueError for a label it has already, and for a row of another width.
+        """
+        if label in self.labels or row.weight.shape != self.weight.shape[1:]:
+            raise ValueError(f"a row of {row.weight.shape} for '{label}' does not fit this head")
+        gram_weight, gram_bias = self.gram_weight, self.gram_bias
+        if gram_weight is not None and gram_bias is not None:
+            column = np.zeros((len(gram_weight), 1), np.float16)
+            column[row.gram_index, 0] = row.gram_weight
+            gram_weight = np.concatenate([gram_weight, column], axis=1)
+            gram_bias = np.append(gram_bias, np.float32(row.gram_bias))
+        return replace(
+            self,
+            labels=(*self.labels, label),
+            weight=np.concatenate([self.weight, row.weight[np.newaxis]]),
+            bias=np.append(self.bias, np.float32(row.bias)),
+            gram_weight=gram_weight,
+            gram_bias=gram_bias,
+        )
+
     @classmethod
     def from_arrays(cls, name: str, arrays: Mapping[str, Array], config: Mapping[str, object]) -> Head:
         """Rebuilds the head `name` from the arrays of `heads.npz` and its entry in `config.json`."""
@@ -67,8 +100,8 @@ class Head:
         )
 
 
-_CONTEXT = (-2, -1, 0, 1, 2)
-_POSITIONS = 3  # a character is the first, second or later one of its word piece
+POSITIONS = 6
+"""A character is the first, second or later one of its word piece, and the last one or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +109,7 @@ class Tagger:
     """BIO tags for every character, from the state of its word piece and its neighbours.
 
     Word pieces do not end where place names end ("85号楼下"), so the tags are given per character: the piece's hidden
-    state, the character's place in it and small vectors of five characters around it go through one hidden layer;
+    state, the character's place in it and small vectors of the characters around it go through one hidden layer;
     the best sequence that BIO allows is found by Viterbi.
     """
 
@@ -84,8 +117,8 @@ class Tagger:
     characters: dict[str, int]  # 0 is outside the text, 1 is an unknown character
     state_weight: Floats  # (width, inner)
     table: Floats  # (characters, small)
-    table_weight: Floats  # (5 * small, inner)
-    position: Floats  # (3, inner)
+    table_weight: Floats  # (window * small, inner)
+    position: Floats  # (6, inner)
     bias: Floats  # (inner,)
     out_weight: Floats  # (inner, 1 + 2 * types)
     out_bias: Floats
@@ -96,8 +129,10 @@ class Tagger:
             return []
         pieces, positions = align(len(text), offsets)
         ids = np.array([self.characters.get(char, 1) for char in text], np.int64)
-        padded = np.concatenate([[0, 0], ids, [0, 0]])
-        around = np.concatenate([self.table[padded[2 + d : 2 + d + len(ids)]] for d in _CONTEXT], axis=1)
+        window = self.table_weight.shape[0] // self.table.shape[1]
+        edge = [0] * (window // 2)
+        padded = np.concatenate([edge, ids, edge]).astype(np.int64)
+        around = np.concatenate([self.table[padded[d : d + len(ids)]] for d in range(window)], axis=1)
         inner = (hidden @ self.state_weight)[pieces] + around @ self.table_weight + self.position[positions] + self.bias
         logits = np.maximum(inner, 0) @ self.out_weight + self.out_bias
         probabilities = softmax(np.asarray(logits, np.float32))
@@ -130,7 +165,7 @@ class Tagger:
 
 
 def align(length: int, offsets: list[tuple[int, int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For each character of the text: its word piece, and whether it is the first, second or later one in it.
+    """For each character of the text: its word piece, and where in it the character stands (`POSITIONS`).
 
     Characters without a piece (blanks) belong to the piece before them.
     """
@@ -140,7 +175,7 @@ def align(length: int, offsets: list[tuple[int, int]]) -> tuple[npt.NDArray[np.i
     for piece, (start, end) in enumerate(offsets):
         pieces[at:end] = piece
         for i in range(max(start, at), min(end, length)):
-            positions[i] = min(i - start, _POSITIONS - 1)
+            positions[i] = min(i - start, 2) + (3 if i == end - 1 else 0)
         at = max(at, end)
     pieces[at:] = max(len(offsets) - 1, 0)
     return pieces, positions

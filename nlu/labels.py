@@ -23,6 +23,10 @@ CATEGORIES: tuple[str, ...] = (
 
 URGENCIES: tuple[str, ...] = ("特急", "紧急", "一般")
 
+DANGER, NO_DANGER = "危险", "无危险"
+DANGERS: tuple[str, ...] = (DANGER, NO_DANGER)
+"""Whether somebody's life is in danger now; decides about 特急."""
+
 PLACE_PARTS: tuple[str, ...] = ("district", "street", "community", "road", "number", "estate", "building")
 
 ENTITY_TYPES: tuple[str, ...] = (

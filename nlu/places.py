@@ -1,4 +1,4 @@
-"""From the tagger's parts (district, road, number, …) to whole places: "金水区花园路85号" is one place."""
+"""From what the tagger marks to entities: parts (district, road, number, …) make whole places, "金水区花园路85号"."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from nlu import labels
 
 Span = tuple[str, int, int, float]
 
-TAGGED: tuple[str, ...] = ("region", *labels.PLACE_PARTS, "company")
+ALONE = ("company", "name")
+TAGGED: tuple[str, ...] = ("region", *labels.PLACE_PARTS, *ALONE)
 """Types the tagger knows; "region" (province, city) only lengthens a place."""
 
-_GLUE = re.compile(r"^[\s,，、·的和与]{0,2}$|^交叉口?$")
+_GLUE = re.compile(r"^[\s,，、·_#的和与-]{0,2}$|^交叉口?$")
 _NUMBER_END = re.compile(r"^(?:附?\d{1,5}号院?(?:楼)?|号院?|号楼)")
 _CODED = re.compile(r"[A-Z]\d{0,2}(?:市|区|县)(?:[A-Z]\d{0,2}(?:区|县|市))?")
 _LEAST = 0.45  # parts the tagger itself half doubts are noise
 
 
 def assemble(text: str, tagged: Iterable[Span], taken: list[tuple[int, int]]) -> list[Span]:
-    """Whole places, their parts and companies, without what lies in `taken` (telephones, cards, plates, names)."""
+    """Whole places and their parts, companies and names, without what lies in `taken` (telephones, cards)."""
     parts = [
         span
         for span in tagged
@@ -31,9 +32,9 @@ def assemble(text: str, tagged: Iterable[Span], taken: list[tuple[int, int]]) ->
         if not any(span[1] < match.end() and match.start() < span[2] for span in parts):
             parts.append(("district", match.start(), match.end(), 1.0))
     parts.sort(key=lambda span: span[1])
-    found: list[Span] = [span for span in parts if span[0] == "company"]
+    found: list[Span] = [span for span in parts if span[0] in ALONE]
     group: list[Span] = []
-    for span in [s for s in parts if s[0] != "company"]:
+    for span in [s for s in parts if s[0] not in ALONE]:
         if group and not _GLUE.match(text[group[-1][2] : span[1]]):
             found += _place(text, group)
             group = []

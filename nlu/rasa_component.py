@@ -23,6 +23,7 @@ from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
 from nlu.errors import ModelError
+from nlu.extend import CITY_QUESTION
 from nlu.runtime import Label, Reader
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -176,5 +177,6 @@ def _as_rasa(label: Label) -> dict[str, Any]:
     return {"name": label.name, "confidence": label.confidence}
 
 
-# Rasa adds these to every domain. Of them, the reader answers `out_of_scope` and, when unsure, `nlu_fallback`.
-_RASA_INTENTS = frozenset({"restart", "back", "session_start", "nlu_fallback", "out_of_scope"})
+# Rasa adds these to every domain. Of them, the reader answers `out_of_scope` and, when unsure, `nlu_fallback`. What
+# staff add while the assistant runs stands behind one intent that no model knows.
+_RASA_INTENTS = frozenset({"restart", "back", "session_start", "nlu_fallback", "out_of_scope", CITY_QUESTION})

@@ -53,3 +53,26 @@ async def test_a_question_that_was_read_is_not_encoded_again() -> None:
     assert reader.embed(["甲"], "passage").shape == (1, 3) and reader.embed(["乙"], "query").shape == (1, 3)
     assert Embedding.embedded == ["甲", "乙"]
     reader.close()
+
+
+async def test_another_reader_reads_what_was_read_before() -> None:
+    class Named(CountingReader):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+            self.meanwhile = lambda: None
+
+        def read(self, text: str) -> Any:
+            self.meanwhile()
+            return SimpleNamespace(text=text, name=self.name)
+
+    first, second = Named("first"), Named("second")
+    reader = CachingReader(first)  # type: ignore[arg-type]
+    assert reader.read("甲").name == "first"
+    reader.swap(second)  # type: ignore[arg-type]
+    assert reader.read("甲").name == "second"
+    # What a reader that was replaced meanwhile has read is not kept.
+    second.meanwhile = lambda: reader.swap(first)  # type: ignore[arg-type]
+    assert reader.read("乙").name == "second"
+    assert reader.read("乙").name == "first"
+    reader.close()

@@ -194,6 +194,9 @@ class Ticket(Base):
     lead_unit: Mapped[str | None] = mapped_column(String(80))
     assisting_units: Mapped[list[Any]]
     routing: Mapped[dict[str, Any]]  # reason, confidence, candidates, model version
+    confidences: Mapped[dict[str, Any] | None]  # what the models were sure of
+    other_matters: Mapped[list[Any] | None]  # what else the description speaks of
+    judgement: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # the words that decided
     due_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
@@ -202,6 +205,7 @@ class Ticket(Base):
     __table_args__ = (
         Index("ix_tickets_state", "state", "due_at"),
         Index("ix_tickets_conversation", "conversation_id"),
+        Index("ix_tickets_created", "created_at"),
     )
 
 
@@ -343,6 +347,47 @@ class KbRevision(Base):
     """One row that counts changes of the knowledge base, so that every process knows when to reload its index."""
 
     __tablename__ = "kb_revision"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(default=0)
+
+
+# --- what staff taught ---------------------------------------------------------------------------------------------
+
+
+class Addition(Base):
+    """A category or an intent that staff added. `kind`: category, intent. `state`: 试训, 已启用, 已停用.
+
+    `learned`: the rows of the head (`nlu.extend.to_bytes`), good for `model_version` and `encoder_id` only.
+    """
+
+    __tablename__ = "additions"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    name: Mapped[str] = mapped_column(String(40))
+    level1: Mapped[str | None] = mapped_column(String(40))
+    code: Mapped[str | None] = mapped_column(String(80))
+    unit: Mapped[str | None] = mapped_column(String(80))
+    reply: Mapped[str | None] = mapped_column(Text)
+    examples: Mapped[list[Any]]
+    learned: Mapped[bytes] = mapped_column(LargeBinary)
+    model_version: Mapped[str] = mapped_column(String(80))
+    encoder_id: Mapped[str] = mapped_column(String(80))
+    report: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(10))
+    created_by: Mapped[str] = mapped_column(String(40))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    changed_by: Mapped[str] = mapped_column(String(40))
+    changed_at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (UniqueConstraint("kind", "name", name="uq_additions_name"),)
+
+
+class AdditionRevision(Base):
+    """One row that counts changes of the additions in use, so that every process knows when to load them again."""
+
+    __tablename__ = "additions_revision"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     revision: Mapped[int] = mapped_column(default=0)

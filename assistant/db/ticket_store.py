@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import fields
-from datetime import date
+from dataclasses import asdict, fields
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -15,17 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from assistant.db.models import Message, OutboxRow, TicketEvent, TicketSequence
 from assistant.db.models import Ticket as TicketRow
 from assistant.db.session import Database
-from assistant.tickets.model import HistoryEntry, Outgoing, ResidentMessage, Routing, Ticket
+from assistant.tickets.model import HistoryEntry, Judgement, Matter, Outgoing, ResidentMessage, Routing, Ticket
 from assistant.tickets.states import State
 from assistant.tickets.store import KeyTaken, StaleTicket
 
 __all__ = ["SqlTicketStore"]
 
-_PLAIN = [
-    field.name
-    for field in fields(Ticket)
-    if field.name not in ("state", "grid_path", "assisting_units", "routing", "version")
-]
+_CONVERTED = (
+    "state", "grid_path", "assisting_units", "routing", "confidences", "other_matters", "judgement", "version",
+)  # fmt: skip
+_PLAIN = [field.name for field in fields(Ticket) if field.name not in _CONVERTED]
 
 
 class SqlTicketStore:
@@ -68,6 +67,12 @@ class SqlTicketStore:
             rows = list(await session.scalars(query))
             histories = await _histories(session, [row.number for row in rows])
         return [(_ticket(row), histories[row.number]) for row in rows]
+
+    async def without_judgement(self, *, since: datetime, limit: int) -> Sequence[Ticket]:
+        query = select(TicketRow).where(TicketRow.judgement.is_(None), TicketRow.created_at >= since)
+        async with self._db.read() as session:
+            rows = await session.scalars(query.order_by(TicketRow.created_at).limit(limit))
+            return [_ticket(row) for row in rows]
 
 
 class _Transaction:
@@ -201,6 +206,9 @@ def _ticket(row: TicketRow) -> Ticket:
         grid_path=tuple(row.grid_path or ()),
         assisting_units=tuple(row.assisting_units),
         routing=Routing.from_dict(row.routing),
+        confidences=row.confidences or {},
+        other_matters=tuple(Matter.from_dict(matter) for matter in row.other_matters or ()),
+        judgement=Judgement.from_dict(row.judgement) if row.judgement else None,
         version=row.version,
     )
 
@@ -212,4 +220,7 @@ def _columns(ticket: Ticket) -> dict[str, Any]:
         "grid_path": list(ticket.grid_path),
         "assisting_units": list(ticket.assisting_units),
         "routing": ticket.routing.as_dict(),
+        "confidences": ticket.confidences,
+        "other_matters": [asdict(matter) for matter in ticket.other_matters],
+        "judgement": ticket.judgement.as_dict() if ticket.judgement else None,
     }

@@ -43,6 +43,7 @@ COMMON_ATTRIBUTES = (
     Attribute("unit", "承办单位"),
     Attribute("assisting_units", "协办单位"),
     Attribute("due_at", "办理期限", "datetime"),
+    Attribute("other_matters", "另涉及"),
     Attribute("confidential", "诉求人要求保密", "singlevaluelist", values=(("true", "是"), ("false", "否"))),
 )
 
@@ -124,7 +125,7 @@ class Catalogue:
     """The services by code, in the order given."""
 
     def __init__(self, services: Iterable[Service]) -> None:
-        self._services = {service.code: service for service in services}
+        self.replace(services)
 
     @classmethod
     def of_categories(cls, categories: Iterable[CityCategory]) -> "Catalogue":
@@ -140,6 +141,10 @@ class Catalogue:
             )
             for category in categories
         )
+
+    def replace(self, services: Iterable[Service]) -> None:
+        """Offer these from now on."""
+        self._services = {service.code: service for service in services}
 
     def get(self, code: str) -> Service | None:
         return self._services.get(code)

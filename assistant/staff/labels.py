@@ -63,6 +63,9 @@ ENTITIES: Final = {
     "company": "单位",
 }
 
+# What the words that decided decided about (assistant/explaining.py).
+JUDGED: Final = {"category": "分类", "urgency": "紧急程度"}
+
 DOCUMENT_STATUS: Final = {
     "draft": ("草稿", "neutral"),
     "published": ("已发布", "good"),

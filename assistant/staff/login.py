@@ -41,13 +41,14 @@ PAGE_ROLES: Final[Mapping[str, str]] = {
     "conversations": "agent",
     "knowledge": "editor",
     "tickets": "dispatcher",
+    "teaching": "editor",
 }
 VISITOR_KEY: Final = "minsheng.staff.user"
 WORKBENCH_KEY: Final = "minsheng.staff.workbench"
 
 # The UI library's own files: the same for everybody, versioned in the address.
 _LIBRARY_FILE = re.compile(r"_nicegui/[^/]+/(?:static|libraries|components|resources|esm)/")
-_PAGE = re.compile(r"queue|tickets|knowledge|(?:conversations|knowledge|tickets)/[^/]+")
+_PAGE = re.compile(r"queue|tickets|knowledge|teaching|(?:conversations|knowledge|teaching|tickets)/[^/]+")
 _SAFE_NEXT = re.compile(r"/staff(?:/[\w-][\w.-]*)*/?")
 _TEMPLATES = Path(__file__).parent / "templates"
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"}

@@ -10,7 +10,7 @@ from nicegui import core, ui
 
 from assistant.staff.audit import Audit
 from assistant.staff.login import PREFIX, Sessions, StaffGuard, build_login_router
-from assistant.staff.pages import conversation, document, failed, home, knowledge, queue, ticket, tickets
+from assistant.staff.pages import conversation, document, failed, home, knowledge, queue, teaching, ticket, tickets
 from assistant.staff.pages.visit import Workbench
 from assistant.staff.services import StaffServices
 from assistant.staff.suggest import Suggester
@@ -45,7 +45,7 @@ def setup_staff(app: FastAPI, services: StaffServices) -> None:
     )
     logging.getLogger("nicegui").addFilter(_without_what_was_written)
     core.app.on_page_exception(failed.draw)
-    for page in (home, queue, conversation, knowledge, document, tickets, ticket):
+    for page in (home, queue, conversation, knowledge, document, teaching, tickets, ticket):
         page.register()
     app.add_middleware(StaffGuard, sessions=sessions, workbench=workbench)
 

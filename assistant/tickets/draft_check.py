@@ -11,6 +11,7 @@ from assistant.tickets.model import TicketDraft
 __all__ = ["checked"]
 
 _TITLE_CHARS, _PLACE_CHARS, _EVENT_TIME_CHARS = 200, 400, 120
+_MATTER_CHARS, _OTHER_MATTERS = 500, 8
 
 
 def checked(draft: TicketDraft, city: City) -> TicketDraft:
@@ -49,4 +50,8 @@ def checked(draft: TicketDraft, city: City) -> TicketDraft:
         event_time=mask(draft.event_time.strip())[0][:_EVENT_TIME_CHARS] if draft.event_time else None,
         phone=None if draft.anonymous else "".join((draft.phone or "").split()),
         name=None if draft.anonymous else (draft.name or "").strip() or None,
+        other_matters=tuple(
+            replace(matter, text=mask(matter.text.strip())[0][:_MATTER_CHARS])
+            for matter in draft.other_matters[:_OTHER_MATTERS]
+        ),
     )

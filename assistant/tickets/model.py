@@ -9,6 +9,8 @@ from assistant.tickets.states import State
 __all__ = [
     "Candidate",
     "HistoryEntry",
+    "Judgement",
+    "Matter",
     "Outgoing",
     "Requester",
     "ResidentMessage",
@@ -22,11 +24,26 @@ NO_PLACE = "未提供"
 
 
 @dataclass(frozen=True, slots=True)
+class Matter:
+    """One of the things that a message speaks of, in the resident's words."""
+
+    category1: str
+    category2: str | None
+    text: str
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "Matter":
+        return cls(stored["category1"], stored["category2"], stored["text"])
+
+
+@dataclass(frozen=True, slots=True)
 class TicketDraft:
     """A request as confirmed by the resident.
 
     `place` None: the resident was asked and has none to give; empty: not known yet. `phone` is the raw number.
-    `confidences`: what the models were sure of (request_type, category1, category2, urgency: 0..1; model: a version).
+    `confidences`: what the models were sure of (request_type, category1, category2, urgency: 0..1; model: a version;
+    rule: what decided about the category in place of the model).
+    `other_matters`: what the description speaks of beside the matter of this ticket.
     """
 
     request_type: str
@@ -44,6 +61,7 @@ class TicketDraft:
     conversation_id: str | None
     channel: str
     confidences: dict[str, Any] = field(default_factory=dict)
+    other_matters: tuple[Matter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +101,34 @@ class Routing:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """Why the models said what they said, found once for a ticket.
+
+    `words`: the words that decided, by what they decided (category, urgency), the strongest first. `candidates`: the
+    best second levels with their probability ("level 1/level 2"). `model_version`: of the model that was asked why.
+    """
+
+    words: dict[str, tuple[str, ...]]
+    candidates: tuple[tuple[str, float], ...]
+    model_version: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "words": {name: list(words) for name, words in self.words.items()},
+            "candidates": [list(candidate) for candidate in self.candidates],
+            "model_version": self.model_version,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "Judgement":
+        return cls(
+            words={name: tuple(words) for name, words in stored["words"].items()},
+            candidates=tuple((name, float(confidence)) for name, confidence in stored["candidates"]),
+            model_version=stored["model_version"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One step. `note` is internal, `public_reply` was told to the resident."""
 
@@ -105,7 +151,10 @@ class Requester:
 
 @dataclass(slots=True)
 class Ticket:
-    """The record as stored. `version` counts changes; a save with an old version is refused."""
+    """The record as stored. `version` counts changes; a save with an old version is refused.
+
+    `judgement` is None until it was found.
+    """
 
     number: str
     request_key: str
@@ -132,6 +181,9 @@ class Ticket:
     due_at: datetime
     created_at: datetime
     updated_at: datetime
+    confidences: dict[str, Any] = field(default_factory=dict)
+    other_matters: tuple[Matter, ...] = ()
+    judgement: Judgement | None = None
     version: int = 1
 
 
@@ -181,6 +233,9 @@ class TicketView:
     anonymous: bool
     confidential: bool
     history: list[HistoryEntry]
+    confidences: dict[str, Any] = field(default_factory=dict)
+    other_matters: tuple[Matter, ...] = ()
+    judgement: Judgement | None = None
 
     @classmethod
     def of(cls, ticket: Ticket, history: list[HistoryEntry]) -> "TicketView":

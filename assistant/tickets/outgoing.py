@@ -1,15 +1,18 @@
 """What the destination is told about a ticket. Nothing about the requester is among it.
 
 Payload of create: service_code, title, description, address_string, place_grid, lat, long, request_type, category1,
-category2, urgency, event_time, ticket_number, unit, assisting_units, due_at, confidential, review.
+category2, urgency, event_time, ticket_number, unit, assisting_units, due_at, confidential, review, other_matters (one
+text; empty where the request holds a single matter).
 Payload of supplement, urge and withdraw: ticket_number, text.
 """
 
 from collections.abc import Sequence
 
-from assistant.tickets.model import HistoryEntry, Outgoing, Ticket
+from assistant.tickets.model import HistoryEntry, Matter, Outgoing, Ticket
 
-__all__ = ["create", "is_closed_there", "note", "words"]
+__all__ = ["also_concerns", "create", "is_closed_there", "note", "words"]
+
+_MATTER_CHARS = 80
 
 
 def create(ticket: Ticket, count: int, destination: str, service_code: str, remark: str | None = None) -> Outgoing:
@@ -38,8 +41,22 @@ def create(ticket: Ticket, count: int, destination: str, service_code: str, rema
             "due_at": ticket.due_at.isoformat(),
             "confidential": ticket.confidential,
             "review": ticket.routing.review,
+            "other_matters": also_concerns(ticket.other_matters),
         },
     )
+
+
+def also_concerns(matters: Sequence[Matter]) -> str:
+    """What else the resident told in the same message, for the staff who read the ticket."""
+    return "；".join(
+        f"{matter.category1}{f'/{matter.category2}' if matter.category2 else ''}：{_first_words(matter.text)}"
+        for matter in matters
+    )
+
+
+def _first_words(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _MATTER_CHARS else flat[: _MATTER_CHARS - 1] + "…"
 
 
 def note(ticket: Ticket, kind: str, count: int, destination: str, text: str) -> Outgoing:

@@ -58,13 +58,17 @@ class _Scored:
 
 
 class Router:
-    """Applies one city's matrix. Holds no state beside it."""
+    """Applies one city's matrix. Holds no state beside what it has prepared of it."""
 
     def __init__(self, city: City) -> None:
         self._city = city
         self._threshold = city.matrix.threshold
-        self._rarity = _rarity(city.matrix.rules)
-        self._rules = [self._prepared(rule) for rule in city.matrix.rules]
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._revision = self._city.revision
+        self._rarity = _rarity(self._city.matrix.rules)
+        self._rules = [self._prepared(rule) for rule in self._city.matrix.rules]
 
     def route(
         self,
@@ -75,6 +79,8 @@ class Router:
         confidences: Mapping[str, Any] | None = None,
     ) -> Route:
         """`text`: title and description. `category1` must be one of the city's; `category2` may be unknown."""
+        if self._revision != self._city.revision:
+            self._prepare()
         given = confidences or {}
         likely = self._categories(category1, category2, given)
         scored = [self._score(prepared, likely, text, place) for prepared in self._rules]

@@ -22,6 +22,7 @@ from assistant.tickets.errors import TransitionRefused as TransitionRefused
 from assistant.tickets.model import (
     NO_PLACE,
     HistoryEntry,
+    Judgement,
     Requester,
     ResidentMessage,
     Ticket,
@@ -155,6 +156,8 @@ class TicketService:
             ),
             created_at=moment,
             updated_at=moment,
+            confidences=draft.confidences,
+            other_matters=draft.other_matters,
         )
         await work.insert(ticket)
         for entry in history:
@@ -178,8 +181,9 @@ class TicketService:
         return found
 
     def _body_hash(self, draft: TicketDraft) -> str:
-        """A keyed digest of what the resident confirmed; channel and confidences may differ when asked again."""
-        body = {name: value for name, value in asdict(draft).items() if name not in ("confidences", "channel")}
+        """A keyed digest of what the resident confirmed; what was read out of it may differ when asked again."""
+        read = ("confidences", "channel", "other_matters")
+        body = {name: value for name, value in asdict(draft).items() if name not in read}
         return self._vault.digest(json.dumps(body, sort_keys=True, ensure_ascii=False))
 
     def _sealed(self, draft: TicketDraft) -> bytes | None:
@@ -204,6 +208,10 @@ class TicketService:
         found = await self._store.find(conversation_id=conversation_id, state=state, limit=limit)
         return [TicketView.of(*each) for each in found]
 
+    async def without_judgement(self, *, since: datetime, limit: int = 20) -> list[TicketView]:
+        """Tickets made since then of which nobody has found out why the models judged so; the oldest first."""
+        return [TicketView.of(ticket, []) for ticket in await self._store.without_judgement(since=since, limit=limit)]
+
     async def check_phone(self, number: str, last4: str) -> bool:
         """Whether `last4` are the last four digits of the requester's phone. False for anonymous tickets."""
         found = await self._store.get(number.strip().upper())
@@ -219,6 +227,22 @@ class TicketService:
         sealed = found[0].requester_encrypted
         stored = json.loads(self._vault.decrypt(sealed)) if sealed else {}
         return Requester(stored.get("name"), stored.get("phone"))
+
+    async def keep_judgement(self, number: str, judgement: Judgement) -> None:
+        """Store why the models judged so. It is no step of the ticket, and the first one stays."""
+        for _ in range(_ATTEMPTS):
+            try:
+                async with self._store.begin() as work:
+                    ticket = await work.ticket(number)
+                    if ticket is None:
+                        raise TicketNotFound
+                    if ticket.judgement is None:
+                        ticket.judgement = judgement
+                        await work.save(ticket)
+                    return
+            except StaleTicket:
+                continue
+        raise TicketConflict
 
     # --- changing --------------------------------------------------------------------------------------------------
 

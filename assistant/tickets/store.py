@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from assistant.tickets.model import HistoryEntry, Outgoing, ResidentMessage, Ticket
@@ -63,6 +63,10 @@ class TicketStore(Protocol):
         self, *, conversation_id: str | None, state: str | None, limit: int
     ) -> Sequence[tuple[Ticket, list[HistoryEntry]]]:
         """Newest first."""
+        ...
+
+    async def without_judgement(self, *, since: datetime, limit: int) -> Sequence[Ticket]:
+        """Tickets created since then that have no judgement, the oldest first."""
         ...
 
 

@@ -17,6 +17,7 @@ from assistant.conversations.engine import EngineClient, EngineReply
 from assistant.conversations.engine_model import EngineProject, trained_model
 from assistant.conversations.supervisor import EngineSupervisor
 from assistant.settings import PROJECT_ROOT, Settings
+from nlu.extend import CITY_QUESTION
 from nlu.labels import INTENTS
 from tests.dialogue.fakes import FakeServices
 from tests.servers import free_port
@@ -52,7 +53,8 @@ def dialogue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("rules", "stories"):
         shutil.copytree(PROJECT_ROOT / "training_data" / name, folder / "training_data" / name)
     (folder / "config.yml").write_text(CONFIG)
-    examples = "".join(f"- intent: {name}\n  examples: |\n    - {name} one\n    - {name} two\n" for name in INTENTS)
+    names = (*INTENTS, CITY_QUESTION)
+    examples = "".join(f"- intent: {name}\n  examples: |\n    - {name} one\n    - {name} two\n" for name in names)
     (folder / "training_data" / "nlu.yml").write_text(f'version: "3.1"\nnlu:\n{examples}')
     return folder
 

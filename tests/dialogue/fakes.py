@@ -11,7 +11,7 @@ from assistant.city import City
 from assistant.tickets.errors import IncompleteDraft, KeyReused, TicketNotFound, TransitionRefused
 from assistant.tickets.model import HistoryEntry, Routing, TicketDraft, TicketView
 from kb.answer import Answer, Citation
-from nlu.runtime import Entity, Label, Understanding
+from nlu.runtime import Entity, Label, Request, Understanding
 
 CITY = City.load(Path(__file__).resolve().parents[2] / "city" / "demo")
 DUE = datetime(2026, 11, 27, 10, 0, tzinfo=UTC)
@@ -25,22 +25,33 @@ def understood(
     category: tuple[str, str | None] = ("环境保护", "大气污染"),
     urgency: str = "一般",
     others: Sequence[str] = (),
+    matters: Sequence[tuple[str, str, str | None]] = (),
     **entities: str,
 ) -> Understanding:
-    """An `Understanding` as the model would give it; entities by type, found in the text."""
+    """An `Understanding` as the model would give it; entities by type, found in the text.
+
+    `matters`: (words, level 1, level 2) of each matter where there are several, the main one first.
+    """
     found = []
     for kind, value in entities.items():
         start = text.index(value)
         found.append(Entity(kind, value, start, start + len(value), 0.9))
-    level1, level2 = category
+    told = [(text, *category)] if not matters else list(matters)
+    requests = tuple(
+        Request(Label(one, 0.8), Label(two, 0.7) if two else None, text.index(words), text.index(words) + len(words))
+        for words, one, two in told
+    )
+    main = requests[0]
     return Understanding(
         text=text,
         intent=Label(intent, 0.95),
         intent_ranking=(Label(intent, 0.95), *(Label(name, 0.01) for name in others)),
         request_type=Label(request_type, 0.9),
-        category1=Label(level1, 0.8),
-        category1_ranking=(Label(level1, 0.8),),
-        category2=Label(level2, 0.7) if level2 else None,
+        category1=main.category1,
+        category1_ranking=(main.category1,),
+        category2=main.category2,
+        category2_ranking=(Label(f"{main.category1.name}/{main.category2.name}", 0.56),) if main.category2 else (),
+        requests=requests,
         urgency=Label(urgency, 0.9),
         entities=tuple(sorted(found, key=lambda entity: entity.start)),
         model_version="test",
@@ -173,6 +184,7 @@ class FakeServices:
     city: City = CITY
     waiting: list[tuple[str, str]] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
+    taught: dict[str, str] = field(default_factory=dict)
     broken: bool = False
 
     async def answer(self, question: str, *, after: str = "") -> Answer:
@@ -183,6 +195,9 @@ class FakeServices:
             citation = Citation("gjj", "第八条", "住房公积金提取规定", "郑州住房公积金管理中心", None, None)
             return Answer("answered", "租房可以提取住房公积金。", [citation], [], 0.9, [])
         return Answer("not_found", "没有找到能回答这个问题的文件。", [], [], 0.1, [])
+
+    def city_reply(self, intent: str) -> str | None:
+        return self.taught.get(intent)
 
     async def request_human(self, conversation_id: str, reason: str) -> int:
         self.waiting.append((conversation_id, reason))

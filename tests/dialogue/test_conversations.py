@@ -553,3 +553,14 @@ async def test_a_reader_that_fails_is_no_answer(talk: Talk) -> None:
     with pytest.raises((EngineFailed, EngineUnavailable)):
         await talk.say("x" * 20_001)
     assert f"地点：{PLACE}" in await talk.say("匿名")
+
+
+async def test_a_question_that_staff_taught_gets_their_reply_also_within_the_form(talk: Talk) -> None:
+    talk.services.taught["无人机登记"] = "先实名登记再飞。"
+    assert await talk.say("无人机要登记吗", "无人机登记") == "先实名登记再飞。"
+    assert "登记工单" in talk.buttons
+    await talk.say("楼下烧烤店油烟很大", "file_request")
+    heard = await talk.say("无人机要登记吗", "无人机登记")
+    assert heard.startswith("先实名登记再飞。") and "哪里" in heard
+    talk.services.taught.clear()
+    assert "答不上来" in await talk.say("无人机要登记吗", "无人机登记")

@@ -8,6 +8,7 @@ import yaml
 from actions import hearing
 from actions.buttons import BUTTONS
 from actions.protocol import Reply
+from nlu.extend import CITY_QUESTION
 from nlu.labels import INTENTS
 from nlu.runtime import Label
 from tests.dialogue.fakes import understood
@@ -80,3 +81,10 @@ def test_who_wants_a_ticket_gets_the_form(text: str) -> None:
 )
 def test_what_is_only_asked_about_is_looked_up(text: str, request_type: str, intent: str) -> None:
     assert hearing.intent_of(understood(text, "file_request", request_type=request_type))[0] == intent
+
+
+def test_what_staff_added_stands_behind_one_intent_of_the_dialogue() -> None:
+    result = hearing.parse_result(understood("无人机要登记吗", "无人机登记"))
+    assert result["intent"]["name"] == CITY_QUESTION
+    assert result["understanding"]["intent"] == "无人机登记"
+    assert hearing.parse_result(understood("你好", "greet"))["intent"]["name"] == "greet"

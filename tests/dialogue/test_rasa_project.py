@@ -9,6 +9,7 @@ import yaml
 
 from actions.engine_api import action_handlers
 from assistant.settings import PROJECT_ROOT
+from nlu.extend import CITY_QUESTION
 from nlu.labels import FALLBACK, INTENTS
 from tests.dialogue.conftest import PYTHON
 
@@ -54,7 +55,7 @@ def test_a_wrong_story_is_noticed(dialogue_project: Path, dialogue_model: Path, 
 
 def test_the_domain_names_what_exists() -> None:
     domain = yaml.safe_load((PROJECT_ROOT / "domain.yml").read_text())
-    assert set(domain["intents"]) == {*INTENTS, FALLBACK}
+    assert set(domain["intents"]) == {*INTENTS, FALLBACK, CITY_QUESTION}
     assert set(domain["actions"]) == set(action_handlers())
     said = "".join(path.read_text() for path in (PROJECT_ROOT / "training_data" / "rules").glob("*.yml"))
     said += "".join(path.read_text() for path in (PROJECT_ROOT / "actions").glob("*.py"))

@@ -12,6 +12,7 @@ from assistant.dispatch.destinations.open311 import Open311Destination
 from assistant.dispatch.poller import Poller
 from assistant.dispatch.sender import Sender
 from assistant.dispatch.services import Catalogue
+from assistant.tickets.model import Matter
 from assistant.tickets.service import TicketDraft, TicketService
 from tests.dispatch.conftest import at_desk, outbox, until
 from tests.dispatch.receiver import API_KEY, desk_server
@@ -36,6 +37,7 @@ def draft() -> TicketDraft:
         conversation_id=None,
         channel="web",
         confidences={"category1": 0.99, "category2": 0.99},
+        other_matters=(Matter("交通运输", None, "另外12路公交车老是等不来"),),
     )
 
 
@@ -56,6 +58,7 @@ async def test_a_request_goes_to_the_desk_at_once_and_its_reply_comes_back(db: D
         await until(all_sent)
         (request,) = await at_desk(db)
         assert request.attributes["ticket_number"] == number
+        assert request.attributes["other_matters"] == "交通运输：另外12路公交车老是等不来"
         assert request.agency_responsible and request.expected_at
         assert "13812345678" not in str(vars(request)) and "王小明" not in str(vars(request))
 

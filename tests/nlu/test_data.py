@@ -11,6 +11,7 @@ from nlu import data, labels, public_data
 from nlu.errors import DataError
 
 OWN = Path(__file__).resolve().parents[2] / "training_data"
+TESTS = Path(__file__).parent / "data"
 
 
 def write_nlu(folder: Path, name: str, groups: dict[str, list[str]]) -> Path:
@@ -99,27 +100,80 @@ def test_no_sentence_has_two_intents() -> None:
     assert {text: found for text, found in meanings.items() if len(found) > 1} == {}
 
 
-def test_every_second_level_category_of_the_city_has_ten_sentences() -> None:
-    counts = Counter((e.category1, e.category2) for e in data.categories(OWN / "categories.jsonl"))
+def test_every_second_level_category_of_the_city_has_thirty_sentences() -> None:
+    counts = Counter((e.category1, e.category2) for e in data.categories(OWN / "categories"))
     city = yaml.safe_load((OWN.parent / "city" / "demo" / "categories.yml").read_text(encoding="utf-8"))
     known = {(one["name"], two["name"]) for one in city for two in one["level2"]}
     assert set(counts) <= known
-    assert min(counts.values()) >= 10
-    assert len(counts) >= 100
+    named = {pair: count for pair, count in counts.items() if pair[1] != data.REST}
+    assert min(named.values()) >= 30
+    assert len(named) >= 100
 
 
 def test_danger_sentences_are_half_traps() -> None:
-    counts = Counter(example.urgency for example in data.urgencies(OWN / "danger.jsonl"))
-    assert sum(counts.values()) >= 150
-    assert counts["特急"] >= 60
-    assert counts["一般"] >= 60
+    counts = Counter(example.urgency for example in data.urgencies(OWN / "danger"))
+    assert sum(counts.values()) >= 1000
+    assert counts["特急"] >= 400
+    assert counts["一般"] >= 400
 
 
-def test_the_test_set_stands_apart_from_training() -> None:
-    trained = {example.text for example in data.intents(OWN / "nlu")}
-    tested = [row["text"] for row in public_data.rows(Path(__file__).parent / "data" / "intents.jsonl")]
-    assert len(tested) >= 300
-    assert trained.isdisjoint(tested)
+def test_six_thousand_utterances_and_more_are_ours() -> None:
+    texts = {e.text for e in data.intents(OWN / "nlu")}
+    texts |= {e.text for e in data.categories(OWN / "categories")}
+    texts |= {e.text for e in data.urgencies(OWN / "danger")}
+    assert len(texts) >= 6000
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("intents", 1500), ("categories", 600), ("danger", 500), ("compounds", 200), ("entities", 400)],
+)
+def test_the_test_sets_stand_apart_from_training(name: str, least: int) -> None:
+    learned = {example.text for example in data.intents(OWN / "nlu")}
+    for kind in ("categories", "danger", "calibration", "entities"):
+        for path in (OWN / kind).glob("*.jsonl"):
+            learned |= {row["text"] for row in public_data.rows(path)}
+    tested = [row["text"] for row in public_data.rows(TESTS / f"{name}.jsonl")]
+    assert len(tested) >= least
+    assert learned.isdisjoint(tested)
+
+
+def test_half_of_the_danger_test_are_traps() -> None:
+    kinds = Counter(row["danger"] for row in public_data.rows(TESTS / "danger.jsonl"))
+    assert min(kinds[True], kinds[False]) >= 250
+
+
+def test_compounds_name_known_categories(tmp_path: Path) -> None:
+    found = data.compounds(TESTS / "compounds.jsonl")
+    assert Counter(len(one.categories) for one in found).keys() == {1, 2, 3}
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a", "categories": [{"category1": "天文"}]}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"rows\.jsonl:1: unknown category1 '天文'"):
+        data.compounds(path)
+    path.write_text('{"text": "a", "categories": []}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"rows\.jsonl:1: no categories"):
+        data.compounds(path)
+
+
+@pytest.mark.parametrize(
+    ("entity", "problem"),
+    [
+        ({"type": "phone", "start": 0, "end": 9}, "the span 0–9 of 'phone' does not fit a text of 2 characters"),
+        ({"type": "phone", "start": 1, "end": 1}, "does not fit"),
+        ({"type": "planet", "start": 0, "end": 1}, "unknown type 'planet'"),
+    ],
+)
+def test_a_span_that_does_not_fit_its_text_is_named(tmp_path: Path, entity: dict[str, object], problem: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"text": "路灯", "entities": [entity]}, ensure_ascii=False), encoding="utf-8")
+    with pytest.raises(DataError, match=problem) as caught:
+        data.spans(path)
+    assert caught.value.line == 1
+
+
+def test_a_folder_without_files_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no \*\.jsonl files"):
+        data.categories(tmp_path)
 
 
 def test_rows_for_measuring_are_fixed_and_a_fifth() -> None:

@@ -94,11 +94,48 @@ def test_what_only_sounds_dangerous_is_not(reader: Reader, text: str) -> None:
 
 def test_the_shape_is_the_public_one(reader: Reader) -> None:
     found = json.loads(json.dumps(reader.read(COMPLAINT).as_dict(), ensure_ascii=False))
-    assert set(found) == {"intent", "request_type", "category", "urgency", "entities", "confidence", "model_version"}
+    assert set(found) == {
+        "intent", "request_type", "category", "requests", "urgency", "entities", "confidence", "model_version",
+    }  # fmt: skip
     assert set(found["category"]) == {"level1", "level2"}
     assert set(found["confidence"]) == {"intent", "request_type", "category1", "category2", "urgency"}
     assert all(set(entity) == {"type", "text", "start", "end"} for entity in found["entities"])
     assert all(entity["type"] in labels.ENTITY_TYPES for entity in found["entities"])
+
+
+TWO_MATTERS = "楼下烧烤店的油烟把我家窗户都熏黑了，孩子天天咳嗽。另外我在工地干了三个月，老板一分钱工资都没给"
+
+
+def test_two_matters_in_one_message_are_told_apart(reader: Reader) -> None:
+    found = reader.read(TWO_MATTERS)
+    assert len(found.requests) == 2
+    assert "劳动和社会保障" in {request.category1.name for request in found.requests}
+    assert (found.category1, found.category2) == (found.requests[0].category1, found.requests[0].category2)
+    for request in found.requests:
+        assert 0 <= request.start < request.end <= len(TWO_MATTERS)
+
+
+@pytest.mark.parametrize("text", ["路灯坏了", COMPLAINT, "公积金怎么提取", ""])
+def test_one_matter_stays_one(reader: Reader, text: str) -> None:
+    (only,) = reader.read(text).requests
+    assert (only.start, only.end) == (0, len(text))
+
+
+def test_three_candidates_of_the_second_level_are_named(reader: Reader) -> None:
+    found = reader.read("工地拖欠农民工工资")
+    assert len(found.category2_ranking) == 3
+    assert found.category2_ranking[0].name == "劳动和社会保障/工资福利"
+    confidences = [label.confidence for label in found.category2_ranking]
+    assert confidences == sorted(confidences, reverse=True)
+
+
+def test_probabilities_of_a_head_sum_to_one(reader: Reader) -> None:
+    names, found = reader.probabilities("request_type", ["请问低保怎么申请", "要表扬社区的小刘"])
+    assert set(names) == set(labels.REQUEST_TYPES)
+    assert found.shape == (2, len(names))
+    assert found.sum(1) == pytest.approx([1, 1], abs=1e-4)
+    assert [names[i] for i in found.argmax(1)] == ["咨询", "表扬"]
+    assert reader.probabilities("intent", [])[1].shape == (0, len(reader.probabilities("intent", ["喂"])[0]))
 
 
 def test_second_level_lies_within_the_first(reader: Reader, model_dir: Path) -> None:

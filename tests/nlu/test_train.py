@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from nlu import fit, labels, synthetic
+from nlu import fit, labels, registry, synthetic
 from nlu.errors import BaseModelError, DataError
 from nlu.places import TAGGED
 from nlu.runtime import Reader
@@ -37,15 +38,18 @@ def small_data(folder: Path) -> Path:
     rows += [(text, "举报", "环境保护", "环境污染") for text in smoke]
     keys = ("text", "request_type", "category1", "category2")
     written = [dict(zip(keys, row, strict=True)) | {"urgency": "一般"} for row in rows]
-    (folder / "categories.jsonl").write_text(
+    for kind in ("categories", "danger"):
+        (folder / kind).mkdir()
+    (folder / "categories" / "a.jsonl").write_text(
         "\n".join(json.dumps(r, ensure_ascii=False) for r in written), encoding="utf-8"
     )
     danger = ["着火了", "煤气泄漏", "有人触电", "电梯困人", "有人溺水", "房子塌了"]
     urgencies = [{"text": text, "urgency": "特急"} for text in danger]
-    (folder / "danger.jsonl").write_text(
+    (folder / "danger" / "a.jsonl").write_text(
         "\n".join(json.dumps(r, ensure_ascii=False) for r in urgencies), encoding="utf-8"
     )
-    (folder / "places.yml").write_text((OWN / "places.yml").read_text(encoding="utf-8"), encoding="utf-8")
+    for name in ("places.yml", "compounds.yml"):
+        (folder / name).write_text((OWN / name).read_text(encoding="utf-8"), encoding="utf-8")
     return folder
 
 
@@ -71,6 +75,13 @@ def test_heads_are_trained_on_the_shipped_encoder(tmp_path: Path, model_dir: Pat
     assert "request_human" in {label.name for label in ranking[:2]}
     assert any("intent" in line for line in lines)
     assert (encoder / "vectors.npz").is_file()
+    assert (target / "report" / "index.html").is_file()
+    card = target / "README.md"
+    assert reader.model_version in card.read_text(encoding="utf-8")
+    kept = json.loads((tmp_path / registry.FILE).read_text(encoding="utf-8"))
+    assert [one["version"] for one in kept] == [reader.model_version]
+    assert set(kept[0]["data"]) >= {"places.yml", "categories/a.jsonl", "nlu/a.yml"}
+    assert kept[0]["judged"].keys() == {"intent", "request_type", "category1", "category2", "urgency", "danger"}
 
 
 def test_a_tuned_encoder_is_exported_and_still_agrees_with_the_base(tmp_path: Path) -> None:
@@ -91,17 +102,41 @@ def test_a_tuned_encoder_is_exported_and_still_agrees_with_the_base(tmp_path: Pa
     tasks += [tune.Task("你好", {"intent": "greet"}), tune.Task("再见", {"intent": "goodbye"})]
     names = {head: list(labels.INTENTS) if head == "intent" else [] for head in tune.HEADS}
     lines: list[str] = []
-    arrays = tune.tune(
-        hub, tasks, names, tmp_path / "tuned", tune.TuneSettings(layers=1, epochs=1, rate=1e-6), lines.append
-    )
-    assert arrays["tagger.out_bias"].shape == (1 + 2 * len(TAGGED),)
+    settings = tune.TuneSettings(layers=1, epochs=1, rate=1e-6)
+    tuned = tune.tune(hub, tasks, names, tmp_path / "tuned", settings, lines.append)
+    assert [entry["epoch"] for entry in tuned.history] == [1.0]
     assert any("loss" in line for line in lines)
+    resumes_where_it_stopped(hub, tasks, names, tmp_path)
     export(tmp_path / "tuned", tmp_path / "int8")
     assert (tmp_path / "int8" / "encoder.onnx").stat().st_size < 40_000_000
     texts = ["公积金怎么提取", "路灯坏了"]
     prefixes = {"query": "query: "}
     plain, small = (Encoder(tmp_path / kind, prefixes).vectors(texts) for kind in ("plain", "int8"))
     assert np.diag(plain @ small.T).min() > 0.97
+
+
+def resumes_where_it_stopped(hub: Path, tasks: list[Any], names: dict[str, list[str]], folder: Path) -> None:
+    """An interrupted run that goes on ends like one that was left alone."""
+    from nlu import tune
+
+    settings = tune.TuneSettings(layers=1, epochs=3, rate=1e-4)
+
+    def losses(target: Path, stop_after: int | None = None) -> list[float]:
+        def say(line: str) -> None:
+            if stop_after is not None and line.startswith(f"epoch {stop_after + 1}"):
+                raise KeyboardInterrupt
+            lines.append(line)
+
+        lines: list[str] = []
+        history = tune.tune(hub, tasks, names, target, settings, say, judging=tasks[:1]).history
+        assert stop_after is not None or not target.parent.joinpath("tuning.pt").exists()
+        return [entry["loss"] for entry in history]
+
+    whole = losses(folder / "alone" / "tuned")
+    with pytest.raises(KeyboardInterrupt):
+        losses(folder / "stopped" / "tuned", stop_after=1)
+    assert (folder / "stopped" / "tuning.pt").is_file()
+    assert losses(folder / "stopped" / "tuned") == pytest.approx(whole, rel=1e-4)
 
 
 def test_the_base_refuses_what_is_no_model(tmp_path: Path) -> None:
@@ -134,11 +169,28 @@ def test_the_threshold_is_the_lowest_that_keeps_the_promise() -> None:
     assert fit.threshold(probabilities, ["a", "a", "b", "b"], ["a", "b"], 0.75) == pytest.approx(0.1)
 
 
+def test_the_danger_thresholds_find_what_was_asked_for_with_the_fewest_false_alarms() -> None:
+    sure = np.array([0.9, 0.3, 0.12, 0.4, 0.2, 0.05], np.float32)
+    signs = np.array([False, True, True, False, False, True])
+    truth = np.array([True, True, True, False, False, False])
+    plain, with_signs = fit.danger_thresholds(sure, signs, truth, 0.9)
+    guess = sure >= np.where(signs, with_signs, plain)
+    assert guess.tolist() == truth.tolist()
+
+
+def test_few_sentences_within_scope_are_turned_away() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.55, 0.45], [0.3, 0.7]], np.float32)
+    head = fit.FittedHead({}, {"labels": ["greet", "out_of_scope"]}, probabilities, ["greet"] * 3 + ["out_of_scope"],
+                          [""] * 4, {})  # fmt: skip
+    assert fit.rejection_threshold(head, 0.0, outside="out_of_scope") == pytest.approx(0.55)
+    assert fit.rejection_threshold(head, 0.4, outside="out_of_scope") == pytest.approx(0.59)
+
+
 def test_made_up_sentences_carry_spans_that_fit() -> None:
     material = synthetic.Material.load(OWN / "places.yml", None)
     made = synthetic.sentences([], material, 300, seed=1)
     assert made == synthetic.sentences([], material, 300, seed=1)
-    assert {kind for _, spans in made for kind, _, _ in spans} == set(TAGGED)
+    assert {kind for _, spans in made for kind, _, _ in spans} == set(TAGGED) - {"name"}
     for text, spans in made:
         for kind, start, end in spans:
             assert 0 <= start < end <= len(text), (text, kind)

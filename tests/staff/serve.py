@@ -1,19 +1,24 @@
 """The workbench as a process: `python -m tests.staff.serve PORT DATABASE_URL`, with real parts and some residents.
 
-Everything is real (knowledge base, tickets, outbox, desk, poller, queue) but the language model and the dialogue
-engine: what the assistant would have said and understood is written into the transcript.
+Everything is real (knowledge base, tickets, outbox, desk, poller, queue, what it is taught) but the dialogue engine and
+what residents' messages and the search are read with: what the assistant would have said and understood is written
+into the transcript.
 """
 
 import asyncio
 import contextlib
+import shutil
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
+from assistant.additions.service import Additions
 from assistant.city import City
 from assistant.conversations.events import Events
 from assistant.conversations.handover import Handover
@@ -28,11 +33,17 @@ from assistant.dispatch.poller import Poller
 from assistant.dispatch.sender import Sender
 from assistant.dispatch.services import Catalogue, Service
 from assistant.problems import install_problem_handlers
+from assistant.settings import Settings
 from assistant.staff.services import StaffServices
 from assistant.staff.users import Users
 from assistant.staff.workbench import setup_staff
+from assistant.tickets.model import Judgement, Matter
 from assistant.tickets.service import TicketDraft, TicketService
+from assistant.understanding import CachingReader
 from kb.service import KbSettings, KnowledgeBase, NewDocument
+from nlu.runtime import Reader
+from nlu.trial import Trainer
+from tests.additions.material import write_training_data
 from tests.staff.encoder import CALIBRATION, PairEncoder
 
 PASSWORD = "Jinshui-River-88"
@@ -75,6 +86,9 @@ def build(port: int, database_url: str) -> FastAPI:
     destinations = {"desk": desk_destination(base_url, api_key=vault.derive("desk"))}
     sender = Sender(db, destinations)
     poller = Poller(db, destinations, tickets, interval_s=0.3)
+    taught = Path(tempfile.mkdtemp(prefix="taught-"))
+    trainer = Trainer(write_training_data(taught / "training_data"), taught / "cache")
+    additions = Additions(db, CachingReader(Reader.load(Settings().nlu_model_dir)), city, trainer)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -85,6 +99,7 @@ def build(port: int, database_url: str) -> FastAPI:
         stop.set()
         await asyncio.gather(*tasks)
         await destinations["desk"].close()
+        shutil.rmtree(taught)
         await db.close()
 
     app = FastAPI(lifespan=lifespan)
@@ -100,8 +115,16 @@ def build(port: int, database_url: str) -> FastAPI:
         ),
         prefix="/open311/v2",
     )
-    setup_staff(app, StaffServices(db, vault, handover, knowledge, tickets, city, desk, PairEncoder()))
+    setup_staff(
+        app,
+        StaffServices(db, vault, handover, knowledge, tickets, city, desk, PairEncoder(), additions, explain=decided),
+    )
     return app
+
+
+async def decided(text: str, understanding: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """What decided is the language model's to say; here it is always the smoke."""
+    return {"category": tuple(word for word in ("油烟很大",) if word in text), "urgency": ()}
 
 
 async def _fill(db: Database, knowledge: KnowledgeBase, tickets: TicketService) -> None:
@@ -151,7 +174,7 @@ async def _fill(db: Database, knowledge: KnowledgeBase, tickets: TicketService) 
             await session.flush()
         session.add(PastReply(question="租房能提取公积金吗", reply=PAST_REPLY))
     for number, (urgency, title) in enumerate([("一般", "烧烤店油烟扰民"), ("特急", "楼道里有煤气味")]):
-        await tickets.submit(
+        made = await tickets.submit(
             TicketDraft(
                 request_type="投诉",
                 category1="环境保护",
@@ -167,11 +190,15 @@ async def _fill(db: Database, knowledge: KnowledgeBase, tickets: TicketService) 
                 urgency=urgency,
                 conversation_id=COMPLAINT,
                 channel="web",
-                confidences={"category1": 0.95, "category2": 0.9},
+                confidences={"category1": 0.95, "category2": 0.9, "model": "nlu-of-the-tests"},
+                other_matters=(Matter("交通运输", None, "另外12路公交车等不来"),),
             ),
             key=f"fill-{number}",
             actor="resident",
         )
+        words = {"category": (title,), "urgency": ("希望尽快处理",)}
+        candidates = (("环境保护/环境污染", 0.86), ("城乡建设/市容环卫", 0.07))
+        await tickets.keep_judgement(made.number, Judgement(words, candidates, "nlu-of-the-tests"))
 
 
 if __name__ == "__main__":

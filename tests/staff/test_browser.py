@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.additions.material import BIKES, DRONE_REPLY, DRONES
 from tests.staff.conftest import Workbench
 from tests.staff.serve import COMPLAINT, PASSWORD, PAST_REPLY, WAITING
 
@@ -137,6 +138,11 @@ def test_a_dispatcher_accepts_and_resolves_and_the_resident_is_told(open_as: Ope
     page.locator("table a").first.click()
     number = page.get_by_role("heading", level=1).inner_text()
 
+    judged = page.locator("section", has=page.get_by_role("heading", name="判断依据"))
+    for words in ("环境保护 95%", "“烧烤店油烟扰民”", "环境保护 › 环境污染 86%", "nlu-of-the-tests"):
+        expect(judged).to_contain_text(words)
+    expect(page.get_by_text("交通运输：另外12路公交车等不来")).to_be_visible()
+
     expect(page.get_by_text("13812345678")).to_have_count(0)
     page.get_by_role("button", name="查看联系方式").click()
     expect(page.get_by_text("13812345678")).to_be_visible()
@@ -176,6 +182,7 @@ def test_a_returned_ticket_is_ruled_on(open_as: Open, workbench: Workbench) -> N
     page = open_as("dispatcher")
     page.get_by_label("编号、标题或单位").fill("煤气味")
     page.get_by_role("button", name="筛选").click()
+    expect(page.get_by_text("共 1 件")).to_be_visible()
     page.locator("table a").first.click()
     page.get_by_role("button", name="退单").click()
     page.get_by_label("退单原因").click()
@@ -211,6 +218,12 @@ def test_an_agent_takes_a_resident_edits_a_suggestion_and_sends(open_as: Open, w
     expect(page.locator(".suggestion")).to_have_count(3)
     sources = page.locator(".suggestion").all_inner_texts()
     assert all("来源：" in text for text in sources)
+    why = log.get_by_role("button", name="依据")
+    expect(why).to_have_count(2)  # none under a wish for a person
+    why.first.click()
+    expect(log).to_contain_text("分类：“油烟很大”")
+    expect(log).to_contain_text("紧急程度：没有哪句话特别起作用")
+    expect(why).to_have_count(1)
     picture(page, "conversation")
 
     page.locator(".suggestion", has_text=PAST_REPLY).click()
@@ -239,6 +252,64 @@ def test_an_agent_takes_a_resident_edits_a_suggestion_and_sends(open_as: Open, w
     page.wait_for_url("**/queue")
     expect(page.get_by_text("正在等候 1 人")).to_be_visible()
     assert rows(workbench, "SELECT state FROM conversations WHERE id = ?", WAITING) == [("bot",)]
+
+
+def test_an_editor_teaches_an_intent_and_puts_it_in_use(open_as: Open, workbench: Workbench) -> None:
+    page = open_as("editor")
+    page.get_by_role("link", name="教它新事").click()
+    page.get_by_label("名称").fill("无人机登记")
+    page.get_by_label("答复").fill(DRONE_REPLY)
+    page.get_by_label("例句").fill("\n".join((*DRONES[:9], "", "飞")))
+    page.get_by_role("button", name="试训").click()
+    expect(page.get_by_text("第 11 行：“飞”太短")).to_be_visible()
+    page.get_by_role("button", name="知道了").click()
+    page.get_by_label("例句").fill("\n".join(DRONES))
+    picture(page, "teaching-form")
+    page.get_by_role("button", name="试训").click()
+    expect(page.get_by_role("status")).to_contain_text("%")
+    page.wait_for_url("**/teaching/*")
+    expect(page.get_by_role("heading", name="试训报告")).to_be_visible()
+    expect(page.locator(".answer")).to_contain_text("10 句里认出")
+    expect(page.get_by_text("试训", exact=True)).to_be_visible()
+    picture(page, "teaching-report")
+    assert rows(workbench, "SELECT state, created_by FROM additions") == [("试训", "editor")]
+
+    page.get_by_role("button", name="启用").click()
+    expect(page.get_by_text("已启用", exact=True)).to_be_visible()
+    page.get_by_role("link", name="教它新事").first.click()
+    expect(page.locator("table")).to_contain_text("无人机登记")
+    expect(page.locator("table")).to_contain_text("已启用")
+    picture(page, "teaching-list")
+    page.get_by_role("link", name="无人机登记").click()
+    page.get_by_role("button", name="停用").click()
+    expect(page.get_by_text("已停用", exact=True)).to_be_visible()
+    page.get_by_role("link", name="改例句再试").click()
+    expect(page.get_by_label("例句")).to_have_value("\n".join(DRONES))
+    assert rows(workbench, "SELECT state FROM additions") == [("已停用",)]
+    events = [row[0] for row in rows(workbench, "SELECT event FROM audit WHERE user = 'editor' ORDER BY id")]
+    taught = [event for event in events if event.startswith("addition.")]
+    assert taught == ["addition.trial", "addition.enable", "addition.disable"]
+
+
+def test_an_editor_teaches_a_category(open_as: Open, workbench: Workbench) -> None:
+    page = open_as("editor")
+    page.get_by_role("link", name="教它新事").click()
+    page.get_by_role("radio", name="类别").click()
+    page.get_by_label("名称").fill("共享单车管理")
+    page.get_by_label("一级类别").click()
+    page.get_by_role("option", name="城乡建设").click()
+    page.get_by_label("承办单位").fill("市城市管理")
+    page.get_by_role("option", name="市城市管理局").click()
+    page.get_by_label("例句").fill("\n".join(BIKES))
+    picture(page, "teaching-category")
+    page.get_by_role("button", name="试训").click()
+    page.wait_for_url("**/teaching/*")
+    expect(page.locator(".facts").last).to_contain_text("市城市管理局")
+    picture(page, "teaching-category-report")
+    page.get_by_role("button", name="启用").click()
+    expect(page.get_by_text("已启用", exact=True)).to_be_visible()
+    [(level1, unit, state)] = rows(workbench, "SELECT level1, unit, state FROM additions WHERE kind = 'category'")
+    assert (level1, unit, state) == ("城乡建设", "市城市管理局", "已启用")
 
 
 def test_an_open_page_ends_with_the_account(open_as: Open, workbench: Workbench) -> None:

@@ -22,11 +22,11 @@ def client_of(workbench: Workbench, name: str) -> Iterator[httpx.Client]:
         yield client
 
 
-PAGES = ["queue", f"conversations/{CALM}", "knowledge", "knowledge/new", "knowledge/rent", "tickets"]
+PAGES = ["queue", f"conversations/{CALM}", "knowledge", "knowledge/new", "knowledge/rent", "teaching", "tickets"]
 OPEN_TO = {
     "agent": PAGES[:2],
-    "editor": PAGES[2:5],
-    "dispatcher": PAGES[5:],
+    "editor": PAGES[2:6],
+    "dispatcher": PAGES[6:],
     "boss": PAGES,
 }
 
@@ -55,11 +55,11 @@ def test_a_page_that_does_not_exist_says_so_in_chinese(workbench: Workbench, pag
     assert response.status_code == 404 and "没有这个页面" in response.text
 
 
-@pytest.mark.parametrize("page", ["conversations/unknown", "knowledge/unknown", "tickets/unknown"])
+@pytest.mark.parametrize("page", ["conversations/unknown", "knowledge/unknown", "teaching/unknown", "tickets/unknown"])
 def test_an_unknown_object_says_so_in_chinese(workbench: Workbench, page: str) -> None:
     with client_of(workbench, "boss") as client:
         response = client.get(f"/staff/{page}")
-    assert response.status_code == 200 and re.search("没有这(个会话|份文件|张工单)", response.text)
+    assert response.status_code == 200 and re.search("没有这(个会话|份文件|一条|张工单)", response.text)
 
 
 def test_pages_load_nothing_from_other_hosts(workbench: Workbench) -> None:

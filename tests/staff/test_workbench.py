@@ -31,6 +31,8 @@ def application(db: Database, **other: Any) -> FastAPI:
         "kb": unused,
         "tickets": unused,
         "desk": unused,
+        "additions": unused,
+        "explain": unused,
         **other,
     }
     app = FastAPI()

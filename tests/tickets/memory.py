@@ -5,7 +5,7 @@ import copy
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, datetime
 
 from assistant.tickets.model import HistoryEntry, Outgoing, ResidentMessage, Ticket
 from assistant.tickets.store import KeyTaken
@@ -43,6 +43,10 @@ class MemoryStore:
             if conversation_id in (None, ticket.conversation_id) and state in (None, ticket.state)
         ]
         return found[:limit]
+
+    async def without_judgement(self, *, since: datetime, limit: int) -> Sequence[Ticket]:
+        waiting = [t for t in self.tickets.values() if t.judgement is None and t.created_at >= since]
+        return [copy.copy(ticket) for ticket in waiting[:limit]]
 
     async def ticket_of_key(self, request_key: str) -> Ticket | None:
         return next((copy.copy(t) for t in self.tickets.values() if t.request_key == request_key), None)

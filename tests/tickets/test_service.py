@@ -9,6 +9,7 @@ import pytest
 from assistant.city import City
 from assistant.crypto import Vault
 from assistant.tickets.errors import IncompleteDraft, InvalidDraft, KeyReused, TicketNotFound, TransitionRefused
+from assistant.tickets.model import Judgement, Matter
 from assistant.tickets.numbering import NUMBER_PATTERN
 from assistant.tickets.service import TicketService
 from tests.tickets.drafts import PHONE, draft
@@ -52,6 +53,45 @@ async def test_submit_routes_sends_and_answers_with_number_unit_and_deadline(
     assert row.payload["address_string"] == "金水区花园路85号"
     assert row.payload["unit"] == "金水区城市管理局"
     assert store.messages == []
+
+
+async def test_the_other_matters_of_a_message_are_named_to_the_staff_and_masked(
+    service: TicketService, store: MemoryStore
+) -> None:
+    others = (
+        Matter("交通运输", "公共交通", f"另外公交车等不来，打{PHONE}找我"),
+        Matter("城乡建设", None, "路灯不亮" * 30),
+    )
+    view = await service.submit(draft(other_matters=others), key="k1", actor="resident")
+    assert [matter.category1 for matter in view.other_matters] == ["交通运输", "城乡建设"]
+    assert PHONE not in repr(view.other_matters)
+    [(_, row)] = store.outbox
+    named = row.payload["other_matters"]
+    assert named.startswith("交通运输/公共交通：另外公交车等不来，打138****5678找我；城乡建设：路灯不亮")
+    assert named.endswith("…") and len(named) < 200
+    # What was read out of a message may change between two tries; what the resident confirmed may not.
+    assert await service.submit(draft(), key="k1", actor="resident") == view
+    await service.submit(draft(), key="k2", actor="resident")
+    assert store.outbox[-1][1].payload["other_matters"] == ""
+
+
+async def test_why_a_ticket_was_judged_so_is_kept_once_and_is_no_step(
+    service: TicketService, store: MemoryStore
+) -> None:
+    view = await service.submit(draft(), key="k1", actor="resident")
+    assert view.judgement is None and view.confidences["model"] == "nlu-test"
+    assert await service.without_judgement(since=NOW + timedelta(seconds=1)) == []
+    [waiting] = await service.without_judgement(since=NOW)
+    assert waiting.number == view.number
+    first = Judgement({"category": ("油烟很大",)}, (("环境保护/环境污染", 0.9),), "nlu-test")
+    await service.keep_judgement(view.number, first)
+    await service.keep_judgement(view.number, Judgement({}, (), None))
+    known = await service.get(view.number)
+    assert known is not None and known.judgement == first
+    assert known.history == view.history and len(store.outbox) == 1
+    assert await service.without_judgement(since=NOW) == []
+    with pytest.raises(TicketNotFound):
+        await service.keep_judgement("ZZ1", first)
 
 
 async def test_numbers_run_on_per_district_and_day(store: MemoryStore, city: City) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from assistant.db import models
 from assistant.db.session import Database
 from assistant.db.ticket_store import SqlTicketStore
 from assistant.tickets.errors import KeyReused, TransitionRefused
+from assistant.tickets.model import Judgement, Matter
 from assistant.tickets.service import TicketService
 from assistant.tickets.store import StaleTicket
 from tests.tickets.drafts import PHONE, draft
@@ -54,6 +57,19 @@ async def test_what_is_submitted_comes_back_the_same(db: Database, service: Tick
         row = await session.get_one(models.Ticket, view.number)
         assert PHONE not in repr({column.name: getattr(row, column.name) for column in models.Ticket.__table__.columns})
         assert row.requester_encrypted is not None and PHONE.encode() not in row.requester_encrypted
+
+
+async def test_what_was_read_of_a_ticket_is_kept_with_it(db: Database, service: TicketService) -> None:
+    matter = Matter("交通运输", None, "公交车等不来")
+    view = await service.submit(draft(other_matters=(matter,)), key="k", actor="resident")
+    earliest = view.created_at - timedelta(seconds=1)
+    assert [waiting.number for waiting in await service.without_judgement(since=earliest)] == [view.number]
+    judgement = Judgement({"category": ("油烟很大", "咳嗽"), "urgency": ()}, (("环境保护/环境污染", 0.9),), "nlu-test")
+    await service.keep_judgement(view.number, judgement)
+    known = await service.get(view.number)
+    assert known == replace(view, judgement=judgement)
+    assert known.other_matters == (matter,) and known.confidences["model"] == "nlu-test"
+    assert await service.without_judgement(since=earliest) == []
 
 
 async def test_fifty_confirmations_of_one_request_make_one_ticket(db: Database, service: TicketService) -> None:

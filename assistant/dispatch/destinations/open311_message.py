@@ -21,6 +21,7 @@ _ATTRIBUTES = (
     "unit",
     "assisting_units",
     "due_at",
+    "other_matters",
 )
 
 

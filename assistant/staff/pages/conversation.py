@@ -8,7 +8,7 @@ from nicegui import ui
 from assistant.conversations.transcript import question_of
 from assistant.db.models import Conversation, Message
 from assistant.errors import NotFound
-from assistant.staff.labels import CHANNELS, ENTITIES, INTENTS, SENDERS, local_time, percent, resident_name
+from assistant.staff.labels import CHANNELS, ENTITIES, INTENTS, JUDGED, SENDERS, local_time, percent, resident_name
 from assistant.staff.pages.parts import Text, box, button, card, empty, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
 from assistant.staff.suggest import Suggestion
@@ -21,6 +21,10 @@ _LOW_CONFIDENCE = 0.6
 
 def register() -> None:
     ui.page("/conversations/{conversation_id}", response_timeout=15)(conversation_page)
+
+
+# Category and urgency of a greeting mean nothing.
+_JUDGED_INTENTS = ("file_request", "report_danger", "ask_policy", "nlu_fallback")
 
 
 async def conversation_page(request: Request, conversation_id: str) -> None:
@@ -148,8 +152,43 @@ class ConversationView:
         self._last_message_id = new[-1].id
         with self._stream:
             for message in new:
-                _draw_message(message)
+                self._draw_message(message)
         ui.run_javascript(f"const s=getHtmlElement({self._stream.id}); if(s) s.scrollTop=s.scrollHeight;")
+
+    def _draw_message(self, message: Message) -> None:
+        side = {"resident": "left", "agent": "right", "assistant": "right"}.get(message.sender, "middle")
+        with box(f"message message-{side} from-{message.sender}"):
+            if side == "middle":
+                Text("p", message.text)
+                return
+            who = message.author if message.sender == "agent" and message.author else SENDERS[message.sender]
+            Text("p", f"{who} · {local_time(message.created_at)}", "message-head")
+            Text("p", message.text, "bubble")
+            for citation in message.citations or []:
+                place = f" {citation['article']}" if citation.get("article") else ""
+                Text("p", f"依据：《{citation.get('title', '')}》{place}", "muted")
+            if message.ticket:
+                Text("p", f"工单 {message.ticket.get('number', '')} · {message.ticket.get('state', '')}", "muted")
+            if message.sender == "resident" and message.understanding:
+                _draw_understanding(message.understanding)
+                if message.understanding.get("intent") in _JUDGED_INTENTS:
+                    self._offer_reasons(message.text, message.understanding)
+
+    def _offer_reasons(self, text: str, understanding: dict[str, Any]) -> None:
+        """The words that decided, found when somebody asks for them."""
+
+        async def show() -> None:
+            words = await self.visit.services.explain(text, understanding)
+            place.clear()
+            with place:
+                for what, found in words.items():
+                    Text("p", f"{JUDGED[what]}：{''.join(f'“{word}”' for word in found) or '没有哪句话特别起作用'}")
+
+        place = box("reasons").props('aria-live="polite"')
+        with place:
+            offer = Text("button", "依据", "link-button").props('type="button"')
+            offer.props["title"] = "助手凭哪些字句判断分类和紧急程度"
+        offer.on("click", self.visit.step(show))
 
     async def _draw_tickets(self) -> None:
         found = await self.visit.services.tickets.find(conversation_id=self.id, limit=20)
@@ -197,37 +236,18 @@ class ConversationView:
         item.on("click", self.visit.step(use))
 
 
-def _draw_message(message: Message) -> None:
-    side = {"resident": "left", "agent": "right", "assistant": "right"}.get(message.sender, "middle")
-    with box(f"message message-{side} from-{message.sender}"):
-        if side == "middle":
-            Text("p", message.text)
-            return
-        who = message.author if message.sender == "agent" and message.author else SENDERS[message.sender]
-        Text("p", f"{who} · {local_time(message.created_at)}", "message-head")
-        Text("p", message.text, "bubble")
-        for citation in message.citations or []:
-            place = f" {citation['article']}" if citation.get("article") else ""
-            Text("p", f"依据：《{citation.get('title', '')}》{place}", "muted")
-        if message.ticket:
-            Text("p", f"工单 {message.ticket.get('number', '')} · {message.ticket.get('state', '')}", "muted")
-        if message.sender == "resident" and message.understanding:
-            _draw_understanding(message.understanding)
-
-
 def _draw_understanding(understanding: dict[str, Any]) -> None:
     """Labels with confidence; what the model is unsure of stands out, because a person decides there."""
     sure = understanding.get("confidence", {})
     category = understanding.get("category", {})
     read = [
-        ("意图", INTENTS.get(understanding.get("intent", ""), "—"), sure.get("intent")),
+        ("意图", INTENTS.get(understanding.get("intent", ""), understanding.get("intent") or "—"), sure.get("intent")),
         ("类型", understanding.get("request_type"), sure.get("request_type")),
         ("分类", category.get("level1"), sure.get("category1")),
         ("细类", category.get("level2"), sure.get("category2")),
         ("紧急程度", understanding.get("urgency"), sure.get("urgency")),
     ]
-    # Category and urgency of a greeting mean nothing.
-    if understanding.get("intent") not in ("file_request", "report_danger", "ask_policy", "nlu_fallback"):
+    if understanding.get("intent") not in _JUDGED_INTENTS:
         read = read[:1]
     with box("understood").props('aria-label="助手的理解"'):
         for name, value, confidence in read:
@@ -238,6 +258,8 @@ def _draw_understanding(understanding: dict[str, Any]) -> None:
             urgent = name == "紧急程度" and value == "特急"
             hint = f"{name}" + ("，把握不大，请自行判断" if unsure else "")
             tag(f"{value}{score}", "bad" if urgent else "warn" if unsure else "neutral", hint=hint)
+        for other in understanding.get("requests", [])[1:]:
+            tag(f"另涉及：{other.get('level1', '')}", "info", hint=other.get("text", ""))
         for entity in understanding.get("entities", [])[:6]:
             name = ENTITIES.get(entity.get("type", ""), "")
             if name:

@@ -1,7 +1,8 @@
 """One ticket: what was asked, who acts until when and why, its history, and the operations of the built-in desk."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from fastapi import Request
 from nicegui import ui
@@ -16,6 +17,7 @@ from assistant.staff.pages.parts import Text, box, button, card, empty, facts, f
 from assistant.staff.pages.tickets import STATE_TONES, URGENCY_TONES
 from assistant.staff.pages.visit import Visit, staff_href
 from assistant.tickets.model import HistoryEntry, TicketView
+from assistant.tickets.outgoing import also_concerns
 from assistant.tickets.states import TRANSITIONS, State
 
 REFRESH_S = 2.0
@@ -63,6 +65,7 @@ class TicketPage:
         with box("columns"):
             with box("grow"):
                 self._request = card_box()
+                self._judgement = card_box()
                 self._history = card_box()
             with box("side"):
                 self._handling = card_box()
@@ -106,6 +109,7 @@ class TicketPage:
         self._drawn = drawn
         self._history_entries = ticket.history
         self._draw_request(ticket)
+        self._draw_judgement(ticket)
         self._draw_history(ticket)
         self._draw_handling(ticket, look)
         self._draw_desk(outbox, desk)
@@ -230,6 +234,7 @@ class TicketPage:
                 [
                     ("地点", ticket.place or ""),
                     ("发生时间", ticket.event_time or ""),
+                    ("另涉及", also_concerns(ticket.other_matters)),
                     ("受理", local_time(ticket.created_at)),
                 ]
             )
@@ -239,6 +244,37 @@ class TicketPage:
                     staff_href(f"conversations/{ticket.conversation_id}"),
                     "ticket-link",
                 )
+
+    def _draw_judgement(self, ticket: TicketView) -> None:
+        """What the models were sure of and which words decided, for whoever has to check it."""
+        sure, judgement = ticket.confidences, ticket.judgement
+        by_rule = "rule" in sure
+        words = judgement.words if judgement else {}
+        candidates = judgement.candidates if judgement else ()
+        model = sure.get("model") or (judgement.model_version if judgement else None)
+        category = "按险情类型确定" if by_rule else _percent(sure, "category1")
+        self._judgement.clear()
+        with self._judgement:
+            Text("h2", "判断依据")
+            facts(
+                [
+                    ("分类", f"{ticket.category1} {category}".strip() + _because(words.get("category"))),
+                    (
+                        "细类",
+                        f"{ticket.category2 or '不确定'} {'' if by_rule else _percent(sure, 'category2')}".strip(),
+                    ),
+                    ("备选细类", "、".join(f"{name.replace('/', ' › ')} {percent(p)}" for name, p in candidates)),
+                    (
+                        "紧急程度",
+                        f"{ticket.urgency} {_percent(sure, 'urgency')}".strip() + _because(words.get("urgency")),
+                    ),
+                    ("模型版本", str(model or "")),
+                ]
+            )
+            if judgement is None:
+                Text("p", "起作用的字句还没有整理。", "muted")
+            elif not any(words.values()):
+                Text("p", "没有哪句话特别起作用。", "muted")
 
     def _draw_history(self, ticket: TicketView) -> None:
         self._history.clear()
@@ -305,6 +341,15 @@ class TicketPage:
                     ui.button("退单", on_click=self._return_dialog.open, color=None).props("unelevated").classes(
                         "btn btn-danger"
                     )
+
+
+def _percent(confidences: dict[str, Any], name: str) -> str:
+    value = confidences.get(name)
+    return percent(value) if isinstance(value, int | float) else ""
+
+
+def _because(words: Sequence[str] | None) -> str:
+    return "，凭" + "".join(f"“{word}”" for word in words) if words else ""
 
 
 def card_box() -> ui.element:
