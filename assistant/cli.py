@@ -105,7 +105,8 @@ def main() -> None:
     try:
         app()
     except (ConfigError, MinshengError) as error:
-        errors.print(f"[red]{error}[/red]", highlight=False)
+        # As it is: what a person typed is no markup, and a path broken over lines cannot be copied.
+        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
 

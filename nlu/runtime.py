@@ -205,9 +205,11 @@ class Reader:
     def _understand(self, text: str, encoded: Encoded) -> Understanding:
         intent, intents = self._intent(text, encoded)
         urgency = self._urgency(text, encoded, intents)
-        if urgency.name == "特急" and intent.name != "report_danger":
-            intent = Label("report_danger", urgency.confidence)
-            intents = (intent, *(x for x in intents if x.name != "report_danger"))[:_TOP]
+        if (urgency.name == "特急") != (intent.name == "report_danger"):
+            # The danger head decides: on the judging rows the intent's own opinion found no further danger.
+            others = tuple(x for x in intents if x.name != "report_danger") or (Label(labels.FALLBACK, 1.0),)
+            intents = (Label("report_danger", urgency.confidence), *others)[:_TOP] if urgency.name == "特急" else others
+            intent = intents[0]
         found = self._requests(text, encoded)
         return Understanding(
             text=text,

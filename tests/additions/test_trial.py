@@ -50,8 +50,9 @@ def test_a_category_brings_its_first_level(shipped: Reader, trainer: Trainer) ->
 
 def test_what_is_taken_from_others_is_named(shipped: Reader, trainer: Trainer) -> None:
     """Examples that sound like another intent take its sentences, and the report says which."""
-    words = "你好呀同志 您好在吗 早上好啊 晚上好呀 嗨你好啊 哈喽在不在 喂有人吗 你好你好呀 下午好同志 您好您好啊"
-    greedy = tuple(f"{text}请问" for text in words.split())
+    folder = Path(__file__).resolve().parents[2] / "training_data" / "calibration"
+    rows = [row for name in ("first", "intents") for row in data.examples(folder / f"{name}.jsonl")]
+    greedy = tuple(f"{row.text}呀" for row in rows if row.intent == "greet" and len(row.text) >= 4)[:12]
     _, report = trainer.trial(with_additions(shipped, []), Lesson("intent", "打招呼新", greedy))
     assert report.worse and all(change.after == "打招呼新" for change in report.worse)
     assert any(change.right == "greet" for change in report.worse)

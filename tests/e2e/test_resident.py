@@ -44,7 +44,7 @@ def test_a_policy_question_is_answered_with_its_source(app_server: AppServer) ->
 
 
 def test_what_the_knowledge_base_does_not_hold_is_said_and_a_person_offered(app_server: AppServer) -> None:
-    answer = app_server.resident().say("火星移民需要办哪些手续？")
+    answer = app_server.resident().say("怎么报名参加南极科考队？")
     assert all(not m["citations"] for m in answer["messages"])
     assert "人工" in json.dumps(answer, ensure_ascii=False)
 

@@ -87,9 +87,11 @@ def test_danger_is_seen(reader: Reader, text: str) -> None:
     assert reader.read(text).urgency.name == "特急"
 
 
-@pytest.mark.parametrize("text", ["没有煤气泄漏", "煤气费怎么交", "公积金怎么提取"])
+@pytest.mark.parametrize("text", ["没有煤气泄漏", "煤气费怎么交", "公积金怎么提取", "电梯坏了", "你好"])
 def test_what_only_sounds_dangerous_is_not(reader: Reader, text: str) -> None:
-    assert reader.read(text).urgency.name != "特急"
+    found = reader.read(text)
+    assert found.urgency.name != "特急"
+    assert found.intent.name != "report_danger"
 
 
 def test_the_shape_is_the_public_one(reader: Reader) -> None:
