@@ -124,3 +124,8 @@ def test_spans_never_overlap_and_fit_the_text() -> None:
 @pytest.mark.parametrize("unit", ["1", "一", "13", "点到", "A1", "每天", "*", "1月1日"])
 def test_hostile_repetition_ends(unit: str) -> None:
     assert all(0 <= span.start < span.end <= len(unit) * 5000 for span in patterns.find(unit * 5000))
+
+
+@pytest.mark.parametrize("text", ["孩子天天咳嗽", "每天都这样", "常年没人管"])
+def test_how_often_alone_does_not_say_when(text: str) -> None:
+    assert [found for found in patterns.find(text) if found.type == "time"] == []
