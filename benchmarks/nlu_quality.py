@@ -27,6 +27,7 @@ from benchmarks.nlu_figures import Answers, Figure, Sheet  # noqa: E402
 from benchmarks.rivals import Answer, Side  # noqa: E402
 from benchmarks.sides import STOCK_PYTHON  # noqa: E402
 from nlu import corpus, data, labels, public_data  # noqa: E402
+from nlu.encoder import Encoded  # noqa: E402
 from nlu.errors import NluError  # noqa: E402
 from nlu.runtime import Reader  # noqa: E402
 
@@ -68,8 +69,9 @@ class Run:
 
         rows = self.some(data.examples(folder / "categories.jsonl"))
         nlu_figures.categories(self.sheet, rows, self.read("categories", [row.text for row in rows], CATEGORY_HEADS))
+        encoded = self.reader.encode([row.text for row in rows])
         for head in CATEGORY_HEADS:
-            self._calibration("categories", head, [(row.text, _label(row, head)) for row in rows])
+            self._calibration("categories", head, [(row.text, _label(row, head)) for row in rows], encoded=encoded)
 
         dangers = self.some([*public_data.rows(folder / "danger.jsonl")])
         nlu_figures.dangers(self.sheet, dangers, self.read("dangers", [d["text"] for d in dangers], ["intent"]))
@@ -110,10 +112,15 @@ class Run:
             nlu_figures.labelled(sheet, "category level 1", name, answers, known, lambda a: a.category1)
 
     def _calibration(
-        self, source: str, head: str, rows: Sequence[tuple[str, str]], answers: Answers | None = None
+        self,
+        source: str,
+        head: str,
+        rows: Sequence[tuple[str, str]],
+        answers: Answers | None = None,
+        encoded: Sequence[Encoded] | None = None,
     ) -> None:
         """Ours before any threshold, and every other side's that says how sure it is."""
-        names, probabilities = self.reader.probabilities(head, [text for text, _ in rows])
+        names, probabilities = self.reader.probabilities(head, [text for text, _ in rows], encoded)
         best = probabilities.argmax(1)
         right = [names[i] == label for i, (_, label) in zip(best, rows, strict=True)]
         sure: dict[str, tuple[Sequence[float], Sequence[bool]]] = {OURS: (probabilities.max(1).tolist(), right)}

@@ -34,7 +34,7 @@ person decides.
 
 Where they come from and under which licence: the card of the shipped model, `models/nlu/README.md`.
 
-## On the sentences that chose temperatures and thresholds
+## On the sentences that chose factors and thresholds
 No test figures: these sentences were not trained on, but they chose. Measure with `benchmarks/nlu_quality.py`.
 
 | head | rows | accuracy | macro-F1 | calibration error |

@@ -28,7 +28,7 @@ _COMPOUNDS, _JUDGING_COMPOUNDS = 700, 300
 class Corpus:
     """Sentences by kind; `tree` is level 1 → level 2; `exact` maps button texts to intents.
 
-    What is `judging` chooses temperatures and thresholds and is trained on by nothing.
+    What is `judging` chooses how the parts of a head are weighed, and thresholds, and is trained on by nothing.
     """
 
     own: list[Task]
@@ -158,8 +158,9 @@ def _no_places(text: str, named: dict[str, str]) -> list[tuple[str, int, int]] |
 def _add_public(corpus: Corpus, public: Path, rng: random.Random) -> None:
     train, _ = public_data.labelled_messages(public)
     corpus.judging_messages = [m for m in train if m.title and public_data.is_test(m.title, 4)]
-    corpus.messages = [m for m in train if not (m.title and public_data.is_test(m.title, 4))]
-    corpus.sources["labelled messages"] = len(train)
+    others = [m for m in train if not (m.title and public_data.is_test(m.title, 4))]
+    corpus.messages = public_data.without_copies(others, corpus.judging_messages)
+    corpus.sources["labelled messages"] = len(corpus.messages)
     raw = [message for message in corpus.messages if message.title]
     for message in raw:
         named = {"category1": message.label}

@@ -1,7 +1,7 @@
-"""Fits the linear heads: logistic regression on sentence vectors, optionally beside one on hashed n-grams.
+"""Fits the linear heads: logistic regression on sentence vectors and, added to it, a linear SVM on n-grams.
 
-How much the n-grams say, the temperature and the thresholds are chosen on sentences that nothing was trained on (where
-there are none, on out-of-fold predictions), never on the training fit and never on a test set. Needs the `train` extra.
+How much each part says and the thresholds are chosen on sentences that nothing was trained on (where there are none,
+on out-of-fold predictions), never on the training fit and never on a test set. Needs the `train` extra.
 """
 
 from __future__ import annotations
@@ -13,19 +13,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from scipy.optimize import minimize  # type: ignore[import-untyped]
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+from scipy.special import logsumexp  # type: ignore[import-untyped]
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
+from sklearn.svm import LinearSVC
 
 from nlu import ngrams
-from nlu.heads import softmax
+from nlu.heads import quantised, softmax
 
 Floats = npt.NDArray[np.float32]
-_SHARES = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8)
 _FOLDS = 4
-_GRAM_STRENGTH = 20.0
+_GRAM_STRENGTH = 2.0  # inverse regularisation of the SVM; between 0.5 and 2 the judging sentences hardly differ
+_PRUNED = 0.005  # weights below this share of the largest are left out
+_FIRST_FACTORS, _FACTORS = (0.5, 3.0), ((0.0, 5.0), (0.0, 15.0))  # of vectors and n-grams; the problem is convex
+_REACH = 0.25  # quantile of what judging rows score, from which a label that is added starts (`nlu.extend`)
+_NEVER = -10.0  # score of a label without rows
 
 
 @dataclass(slots=True)
@@ -62,78 +67,72 @@ def fit(
     classes: Sequence[str],
     judging: HeadData | None = None,
     *,
-    buckets: int = 0,
-    strengths: Sequence[float] = (0.05,),
+    strengths: Sequence[float] = (0.005,),
     seed: int = 7,
 ) -> FittedHead:
-    """Fits one head.
+    """Fits one head: logistic regression on vectors and a linear SVM on n-grams, their scores added.
+
+    Both factors of the sum are those of the highest likelihood (stacking, Wolpert 1992; with one part it would be the
+    temperature of Guo et al., On Calibration of Modern Neural Networks, 2017). The n-gram part is judged as it is
+    stored: pruned and as bytes.
 
     Args:
         data: the rows.
         classes: labels in the order they are stored; those without rows are left out.
         judging: rows that nothing was trained on; without them out-of-fold predictions of `data` judge.
-        buckets: number of hashed n-gram buckets beside the vectors; 0 for none.
         strengths: inverse regularisations of the part on (standardised) vectors to choose from; without judging rows
             the first is taken.
     """
     counts = Counter(data.labels)
     names = [name for name in classes if counts[name]]
     y = np.array([names.index(label) for label in data.labels])
-    seen = np.array([vector is not None for vector in data.vectors])
+    seen = np.flatnonzero([vector is not None for vector in data.vectors])
     x = np.stack([vector for vector in data.vectors if vector is not None]).astype(np.float32)
     mean, scale = x.mean(0), x.std(0) + 1e-6
     z = (x - mean) / scale
     weights = np.array(data.weights) * _balance(y, np.array(data.weights))
-    idf = _idf(data.texts, buckets) if buckets else None
-    grams = _gram_matrix(data.texts, idf) if idf is not None else None
+    grams = _Grams.of(data.texts)
+    on_grams = _stored(_fit_svm(grams.matrix, y, weights, len(names)), grams)
 
-    on_vectors = _fit(z, y[seen], weights[seen], strengths[0])
-    on_grams = None if grams is None else _fit(grams, y, weights, _GRAM_STRENGTH)
     if judging is not None and judging.texts:
-        known = [names.index(label) for label in judging.labels]
+        judged, judged_texts = np.array([names.index(label) for label in judging.labels]), judging.texts
         held = (np.stack([v for v in judging.vectors if v is not None]) - mean) / scale
-        judged, judged_texts = np.array(known), judging.texts
-        tried = [on_vectors, *(_fit(z, y[seen], weights[seen], strength) for strength in strengths[1:])]
-        answers = [_all_classes(model, held, len(names)) for model in tried]
-        best = max(range(len(tried)), key=lambda i: _macro_f1(judged, answers[i]))
-        on_vectors, dense = tried[best], answers[best]
-        sparse = None
-        if on_grams is not None and idf is not None:
-            sparse = _all_classes(on_grams, _gram_matrix(judging.texts, idf), len(names))
+        by_grams = on_grams.scores(judging.texts)
+        tried = [_fit(z, y[seen], weights[seen], strength, len(names)) for strength in strengths]
+        on_vectors = min(tried, key=lambda part: _loss(_mixed(part.on(held), by_grams, judged)[0], judged))
+        by_vectors = on_vectors.on(held)
     else:
-        folds = [*StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(z, y[seen])]
-        dense = _out_of_fold(z, y[seen], weights[seen], strengths[0], folds, len(names))
-        sparse = None
-        if grams is not None:
-            sparse = _out_of_fold(
-                grams[np.flatnonzero(seen)], y[seen], weights[seen], _GRAM_STRENGTH, folds, len(names)
-            )
-        judged = y[seen]
-        judged_texts = [text for text, vector in zip(data.texts, data.vectors, strict=True) if vector is not None]
-    share = _best_share(dense, sparse, judged) if sparse is not None else 0.0
-    mixed: Floats = (dense if sparse is None else (1 - share) * dense + share * sparse).astype(np.float32)
-    temperature = _temperature(mixed, judged)
-    calibrated = softmax((np.log(mixed + 1e-9) / temperature).astype(np.float32))
-    guess = calibrated.argmax(1)
+        judged, judged_texts = y[seen], [data.texts[i] for i in seen]
+        on_vectors = _fit(z, y[seen], weights[seen], strengths[0], len(names))
+        by_vectors, by_grams = (np.zeros((len(seen), len(names)), np.float32) for _ in range(2))
+        for train, test in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(z, judged):
+            part = _fit(z[train], judged[train], weights[seen[train]], strengths[0], len(names))
+            by_vectors[test] = part.on(z[test])
+            words = _fit_svm(grams.matrix[seen[train]], judged[train], weights[seen[train]], len(names))
+            by_grams[test] = words.on(grams.matrix[seen[test]])
+    scores, factors = _mixed(by_vectors, by_grams, judged)
+    probabilities = softmax(scores)
+    guess = probabilities.argmax(1)
     figures = {
         "trained": float(len(y)),
         "judged": float(len(judged)),
         "accuracy": float((guess == judged).mean()),
         "macro_f1": float(f1_score(judged, guess, average="macro", labels=np.unique(judged))),
-        "ece": calibration_error(calibrated, judged),
+        "ece": calibration_error(probabilities, judged),
+        "vectors": float(factors[0]),
+        "ngrams": float(factors[1]),
     }
-    weight, bias = _coefficients(on_vectors)
-    weight = (weight / scale).astype(np.float32)
-    arrays: dict[str, npt.NDArray[Any]] = {"weight": weight, "bias": (bias - weight @ mean).astype(np.float32)}
-    if share and on_grams is not None and idf is not None:
-        gram_weight, gram_bias = _coefficients(on_grams)
-        arrays |= {
-            "gram_weight": np.ascontiguousarray(gram_weight.T).astype(np.float16),
-            "gram_bias": gram_bias,
-            "idf": idf,
-        }
-    config = {"labels": names, "temperature": round(temperature, 4), "share": share}
-    return FittedHead(arrays, config, calibrated, [names[i] for i in judged], judged_texts, figures)
+    weight = (factors[0] * on_vectors.weight / scale).astype(np.float32)
+    bias = factors[0] * on_vectors.bias - weight @ mean + factors[1] * on_grams.bias
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "weight": weight,
+        "bias": bias.astype(np.float32),
+        "gram_hashes": on_grams.hashes,
+        "gram_weight": on_grams.weight,
+        "gram_scale": (factors[1] * on_grams.scale).astype(np.float32),
+    }
+    config = {"labels": names, "reach": round(float(np.quantile(_logsumexp(scores), _REACH)), 4)}
+    return FittedHead(arrays, config, probabilities, [names[i] for i in judged], judged_texts, figures)
 
 
 def threshold(probabilities: Floats, labels: Sequence[str], names: Sequence[str], wanted: float) -> float:
@@ -197,29 +196,106 @@ def calibration_error(probabilities: Floats, y: npt.NDArray[np.int64], bins: int
     return float(sum(gaps))
 
 
-def _coefficients(model: LogisticRegression) -> tuple[Floats, Floats]:
-    """Weights (classes, features) and biases; for two classes scikit-learn keeps only the second's."""
-    weight: Floats = np.asarray(model.coef_, np.float32)
-    bias: Floats = np.asarray(model.intercept_, np.float32)
-    if len(bias) == 1:
-        return np.concatenate([np.zeros_like(weight), weight]), np.concatenate([np.zeros_like(bias), bias])
-    return weight, bias
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A linear part of a head over all its labels."""
+
+    weight: Floats  # (labels, features)
+    bias: Floats
+
+    def on(self, x: Any) -> Floats:
+        return np.asarray(x @ self.weight.T + self.bias, np.float32)
+
+    @classmethod
+    def of(cls, model: LogisticRegression | LinearSVC, labels: int) -> _Part:
+        """Centred over the labels, which changes no probability; a label that the model has not seen never wins."""
+        weight, bias = np.asarray(model.coef_, np.float32), np.asarray(model.intercept_, np.float32)
+        if len(bias) == 1:  # for two classes scikit-learn keeps only the second's
+            half = np.array([-0.5, 0.5], np.float32)
+            weight, bias = np.outer(half, weight), half * bias
+        whole = cls(np.zeros((labels, weight.shape[1]), np.float32), np.full(labels, _NEVER, np.float32))
+        whole.weight[model.classes_] = weight - weight.mean(0)
+        whole.bias[model.classes_] = bias - bias.mean()
+        return whole
 
 
-def _all_classes(model: LogisticRegression, x: Any, classes: int) -> Floats:
-    """Probabilities over all classes; one that the model has not seen gets 0."""
-    found = np.zeros((x.shape[0], classes), np.float32)
-    found[:, model.classes_] = model.predict_proba(x)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Grams:
+    """The n-grams that at least two texts hold, ascending by hash, and the texts as a matrix (texts, n-grams).
+
+    A value is that of `ngrams.count` times the inverse document frequency, which the stored weights take over. All are
+    divided by one number, `unit`, so that a text has length 1 on average; the SVM's strength is chosen for that.
+    """
+
+    hashes: ngrams.Hashes
+    idf: Floats
+    unit: float
+    matrix: csr_matrix
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> _Grams:
+        counted = [ngrams.count(text) for text in texts]
+        found, times = np.unique(np.concatenate([grams.hashes for grams in counted]), return_counts=True)
+        hashes, times = found[times > 1], times[times > 1]
+        idf = (np.log((1 + len(texts)) / (1 + times)) + 1).astype(np.float32)
+        plain = _rows(counted, hashes)
+        matrix = plain.multiply(idf).tocsr()
+        unit = float(np.sqrt(matrix.multiply(matrix).sum() / max(len(texts), 1))) or 1.0
+        return cls(hashes, idf, unit, matrix / unit)
 
 
-def _out_of_fold(
-    x: Any, y: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], strength: float, folds: list[Any], classes: int
-) -> Floats:
-    found = np.zeros((len(y), classes), np.float32)
-    for train, held in folds:
-        found[held] = _all_classes(_fit(x[train], y[train], weights[train], strength), x[held], classes)
-    return found
+@dataclass(frozen=True, slots=True)
+class _StoredGrams:
+    """The n-gram part as the model file holds it: `scale` × `weight` on the values of `ngrams.count`."""
+
+    hashes: ngrams.Hashes
+    weight: npt.NDArray[np.int8]  # (n-grams, labels)
+    scale: Floats
+    bias: Floats
+
+    def scores(self, texts: Sequence[str]) -> Floats:
+        x = _rows([ngrams.count(text) for text in texts], self.hashes)
+        return np.asarray(x @ (self.weight * self.scale) + self.bias, np.float32)
+
+
+def _stored(part: _Part, grams: _Grams) -> _StoredGrams:
+    """Bytes instead of floats, without the n-grams that say little about every label."""
+    weight = part.weight * (grams.idf / grams.unit)
+    whole, scale = quantised(np.where(np.abs(weight) >= _PRUNED * np.abs(weight).max(initial=0.0), weight, 0.0))
+    kept = np.flatnonzero(whole.any(0))
+    return _StoredGrams(grams.hashes[kept], np.ascontiguousarray(whole[:, kept].T), scale, part.bias)
+
+
+def _rows(counted: Sequence[ngrams.Grams], hashes: ngrams.Hashes) -> csr_matrix:
+    found = [ngrams.places(hashes, grams.hashes) for grams in counted]
+    values = [grams.values[known] for grams, (_, known) in zip(counted, found, strict=True)]
+    columns = [places[known] for places, known in found]
+    pointers = np.cumsum([0, *map(len, columns)])
+    return csr_matrix(
+        (np.concatenate(values), np.concatenate(columns), pointers), shape=(len(counted), len(hashes)), dtype=np.float32
+    )
+
+
+def _mixed(by_vectors: Floats, by_grams: Floats, y: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.float64]]:
+    """The sum of both scores by the factors under which the right labels are most likely, and these factors."""
+
+    def loss_and_slope(factors: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        scores = (factors[0] * by_vectors + factors[1] * by_grams).astype(np.float32)
+        off = softmax(scores)
+        off[np.arange(len(y)), y] -= 1
+        slopes = [float((off * part).sum(1).mean()) for part in (by_vectors, by_grams)]
+        return _loss(scores, y), np.array(slopes)
+
+    found = minimize(loss_and_slope, _FIRST_FACTORS, jac=True, method="L-BFGS-B", bounds=_FACTORS).x
+    return (found[0] * by_vectors + found[1] * by_grams).astype(np.float32), found
+
+
+def _loss(scores: Floats, y: npt.NDArray[np.int64]) -> float:
+    return float((_logsumexp(scores) - scores[np.arange(len(y)), y]).mean())
+
+
+def _logsumexp(scores: Floats) -> npt.NDArray[np.float64]:
+    return np.asarray(logsumexp(scores.astype(np.float64), axis=1))
 
 
 def _balance(y: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -228,41 +304,10 @@ def _balance(y: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]) -> npt.
     return np.asarray(np.sqrt(totals.mean() / totals[y]))
 
 
-def _fit(x: Any, y: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=150, tol=1e-3).fit(x, y, sample_weight=weights)
+def _fit(x: Any, y: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], strength: float, labels: int) -> _Part:
+    return _Part.of(LogisticRegression(C=strength, max_iter=150, tol=1e-3).fit(x, y, sample_weight=weights), labels)
 
 
-def _idf(texts: Sequence[str], buckets: int) -> npt.NDArray[np.float16]:
-    seen = np.zeros(buckets)
-    for text in texts:
-        seen[ngrams.count(text, buckets)[0]] += 1
-    return (np.log((1 + len(texts)) / (1 + seen)) + 1).astype(np.float16)
-
-
-def _gram_matrix(texts: Sequence[str], idf: npt.NDArray[np.float16]) -> csr_matrix:
-    counted = [ngrams.count(text, len(idf)) for text in texts]
-    values = [ngrams.weigh(indices, counts, idf) for indices, counts in counted]
-    pointers = np.cumsum([0, *(len(indices) for indices, _ in counted)])
-    columns = np.concatenate([indices for indices, _ in counted])
-    return csr_matrix((np.concatenate(values), columns, pointers), shape=(len(texts), len(idf)))
-
-
-def _macro_f1(y: npt.NDArray[np.int64], probabilities: Floats) -> float:
-    return float(f1_score(y, probabilities.argmax(1), average="macro"))
-
-
-def _best_share(dense: Floats, sparse: Floats, y: npt.NDArray[np.int64]) -> float:
-    def quality(share: float) -> float:
-        return _macro_f1(y, (1 - share) * dense + share * sparse)
-
-    best = max(_SHARES, key=quality)
-    return best if quality(best) > quality(0.0) + 0.002 else 0.0
-
-
-def _temperature(mixed: Floats, y: npt.NDArray[np.int64]) -> float:
-    logs = np.log(mixed + 1e-9)
-
-    def loss(temperature: float) -> float:
-        return -float(np.log(softmax((logs / temperature).astype(np.float32))[np.arange(len(y)), y] + 1e-9).mean())
-
-    return float(minimize_scalar(loss, bounds=(0.2, 5.0), method="bounded").x)
+def _fit_svm(x: csr_matrix, y: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], labels: int) -> _Part:
+    model = LinearSVC(C=_GRAM_STRENGTH, max_iter=5000, random_state=7)
+    return _Part.of(model.fit(x, y, sample_weight=weights), labels)

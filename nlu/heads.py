@@ -1,9 +1,9 @@
-"""What sits on the encoder: linear heads (with or without n-grams beside them) and the tagger of place names."""
+"""What sits on the encoder: linear heads on its vector and on n-grams and the tagger of place names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,41 +22,42 @@ def softmax(scores: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a head needs to know one label more; the n-gram part is empty where the head has none."""
+    """What a head needs to know one label more; the n-grams may be ones that the head did not know."""
 
     weight: Floats  # (width,)
     bias: float
-    gram_index: npt.NDArray[np.int64]  # the buckets whose weight is not 0
+    gram_hashes: ngrams.Hashes  # ascending
     gram_weight: Floats
-    gram_bias: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A classifier over the sentence vector; `share` of the decision may go to hashed n-grams of the whole text.
+    """A linear classifier over the sentence vector and the n-grams of the whole text.
 
-    Both parts give probabilities, these are averaged, and the average is calibrated with one temperature
-    (Guo et al., On Calibration of Modern Neural Networks, 2017).
+    The scores of both parts are added; by which factors, was chosen with both parts trained (`nlu.fit`) and is part of
+    the weights, so the softmax of the sum is calibrated as it is. An n-gram that no text of training held twice, or
+    that says nothing about a label, has no row.
     """
 
     labels: tuple[str, ...]
     weight: Floats  # (labels, width)
     bias: Floats
-    temperature: float
-    share: float = 0.0
-    gram_weight: npt.NDArray[np.float16] | None = None  # (buckets, labels)
-    gram_bias: Floats | None = None
-    idf: npt.NDArray[np.float16] | None = None
+    gram_hashes: ngrams.Hashes  # ascending, (n-grams,)
+    gram_weight: npt.NDArray[np.int8]  # (n-grams, labels)
+    gram_scale: Floats  # (labels,), what 1 in `gram_weight` stands for
+    reach: float = float("inf")
+    """Logsumexp of the scores that three in four texts of strangers exceed; sentences of training go far beyond it."""
+
+    def scores(self, vector: Floats, text: str) -> Floats:
+        """What softmax makes probabilities of, in the order of `labels`."""
+        grams = ngrams.count(text)
+        places, known = ngrams.places(self.gram_hashes, grams.hashes)
+        by_words = grams.values[known] @ self.gram_weight[places[known]].astype(np.float32)
+        return np.asarray(self.weight @ vector + self.bias + by_words * self.gram_scale, np.float32)
 
     def probabilities(self, vector: Floats, text: str) -> Floats:
         """Calibrated probabilities, in the order of `labels`."""
-        mixed = softmax(self.weight @ vector + self.bias)
-        if self.share and self.gram_weight is not None and self.idf is not None and self.gram_bias is not None:
-            indices, values = ngrams.count(text, len(self.idf))
-            weighted = ngrams.weigh(indices, values, self.idf)
-            scores = weighted @ self.gram_weight[indices].astype(np.float32) + self.gram_bias
-            mixed = (1 - self.share) * mixed + self.share * softmax(scores)
-        return softmax(np.log(mixed + 1e-9) / self.temperature)
+        return softmax(self.scores(vector, text))
 
     def with_label(self, label: str, row: Row) -> Head:
         """A head that also answers `label`; the scores of the other labels stay as they are.
@@ -65,39 +66,42 @@ class Head:
         """
         if label in self.labels or row.weight.shape != self.weight.shape[1:]:
             raise ValueError(f"a row of {row.weight.shape} for '{label}' does not fit this head")
-        gram_weight, gram_bias = self.gram_weight, self.gram_bias
-        if gram_weight is not None and gram_bias is not None:
-            column = np.zeros((len(gram_weight), 1), np.float16)
-            column[row.gram_index, 0] = row.gram_weight
-            gram_weight = np.concatenate([gram_weight, column], axis=1)
-            gram_bias = np.append(gram_bias, np.float32(row.gram_bias))
-        return replace(
-            self,
+        hashes = np.union1d(self.gram_hashes, row.gram_hashes)
+        gram_weight = np.zeros((len(hashes), len(self.labels) + 1), np.int8)
+        gram_weight[np.searchsorted(hashes, self.gram_hashes), :-1] = self.gram_weight
+        column, scale = quantised(row.gram_weight[np.newaxis])
+        gram_weight[np.searchsorted(hashes, row.gram_hashes), -1] = column[0]
+        return Head(
             labels=(*self.labels, label),
             weight=np.concatenate([self.weight, row.weight[np.newaxis]]),
             bias=np.append(self.bias, np.float32(row.bias)),
+            gram_hashes=hashes,
             gram_weight=gram_weight,
-            gram_bias=gram_bias,
+            gram_scale=np.append(self.gram_scale, scale),
+            reach=self.reach,
         )
 
     @classmethod
     def from_arrays(cls, name: str, arrays: Mapping[str, Array], config: Mapping[str, object]) -> Head:
         """Rebuilds the head `name` from the arrays of `heads.npz` and its entry in `config.json`."""
-        get = arrays.get
         labels = config["labels"]
         assert isinstance(labels, list)
-        gram_bias = get(f"{name}.gram_bias")
-        gram_weight, idf = get(f"{name}.gram_weight"), get(f"{name}.idf")
         return cls(
             labels=tuple(labels),
             weight=np.asarray(arrays[f"{name}.weight"], np.float32),
             bias=np.asarray(arrays[f"{name}.bias"], np.float32),
-            temperature=float(str(config["temperature"])),
-            share=float(str(config.get("share", 0.0))),
-            gram_weight=None if gram_weight is None else np.asarray(gram_weight, np.float16),
-            gram_bias=None if gram_bias is None else np.asarray(gram_bias, np.float32),
-            idf=None if idf is None else np.asarray(idf, np.float16),
+            gram_hashes=np.asarray(arrays[f"{name}.gram_hashes"], np.uint32),
+            gram_weight=np.asarray(arrays[f"{name}.gram_weight"], np.int8),
+            gram_scale=np.asarray(arrays[f"{name}.gram_scale"], np.float32),
+            reach=float(str(config["reach"])),
         )
+
+
+def quantised(weight: Floats) -> tuple[npt.NDArray[np.int8], Floats]:
+    """Weights (labels, features) as whole numbers from -127 to 127, and what 1 stands for in each row."""
+    scale = np.abs(weight).max(1, initial=0.0) / 127
+    whole = np.round(weight / np.where(scale > 0, scale, 1.0)[:, np.newaxis])
+    return whole.astype(np.int8), scale.astype(np.float32)
 
 
 POSITIONS = 6

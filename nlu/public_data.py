@@ -90,13 +90,17 @@ def without_copies(train: list[Message], test: list[Message]) -> list[Message]:
     """The training messages that do not repeat a test message (most of their character pairs occur in it)."""
     marks = np.zeros((len(test), _BUCKETS), np.float32)
     for row, message in enumerate(test):
-        marks[row, ngrams.count(message.whole, _BUCKETS, 2)[0]] = 1
+        marks[row, _pairs(message)] = 1
     kept = []
     for message in train:
-        found = ngrams.count(message.whole, _BUCKETS, 2)[0]
+        found = _pairs(message)
         if not len(found) or not len(test) or marks[:, found].sum(1).max() / len(found) < _SAME:
             kept.append(message)
     return kept
+
+
+def _pairs(message: Message) -> list[int]:
+    return list({gram % _BUCKETS for gram in ngrams.hashed(ngrams.plain(message.whole), 2)})
 
 
 def replies(data: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

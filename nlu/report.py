@@ -174,8 +174,8 @@ def _head(folder: Path, name: str, head: FittedHead, run: Run, font: str | None)
     found = figures(head.judged, _answers(head)[0])["per_class"] if head.judged else {}
     parts = [
         f'<section class="head"><h2>{escape(_HEADS.get(name, name))}（{escape(name)}）</h2>',
-        _table(("正确率", "macro-F1", "ECE", "温度", "n-gram 的份额"),
-               [(*_quality(head), head.config["temperature"], head.config["share"])]),
+        _table(("正确率", "macro-F1", "ECE", "向量的系数", "n-gram 的系数"),
+               [(*_quality(head), head.figures["vectors"], head.figures["ngrams"])]),
     ]  # fmt: skip
     if not head.judged:
         return "".join(parts) + "<p>没有校准句，无从评判。</p></section>"

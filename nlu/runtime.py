@@ -21,14 +21,18 @@ from nlu.encoder import Encoded, Encoder
 from nlu.errors import ModelError
 from nlu.heads import Head, Tagger, softmax
 
-FORMAT = 2
-"""Version of the model folder's layout."""
+FORMAT = 3
+"""Version of the model folder's layout; since 3 the heads add an SVM on n-grams by hash to the vector's scores."""
 
 _TOP = 5
 _TOP_CHILDREN = 3
 _MOST_REQUESTS = 5
 _NOT_WORDS = re.compile(r"[\W_]+")
 _SOMETHING = re.compile(r"[0-9A-Za-z\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]")
+
+
+Clauses = list[tuple[requests.Stretch, npt.NDArray[np.float32]]]
+"""Stretches of a message, each with the logarithm of the first level's probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Understanding:
             "category": {
                 "level1": self.category1.name,
                 "level2": self.category2.name if self.category2 else None,
+                "candidates": [[label.name, round(label.confidence, 4)] for label in self.category2_ranking],
             },
             "requests": [
                 {
@@ -111,6 +116,16 @@ class Understanding:
             },
             "model_version": self.model_version,
         }
+
+
+def _other_format(model_dir: Path, found: object) -> ModelError:
+    remedy = (
+        f"Its encoder stays good, only the heads are learned anew: minsheng nlu train --encoder {model_dir} --out "
+        "NEW_FOLDER; or take models/nlu of this version"
+        if isinstance(found, int) and found < FORMAT
+        else "Update Minsheng, or take the model folder of this version"
+    )
+    return ModelError(model_dir, f"model format {found}, but this version of Minsheng reads {FORMAT}", remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +171,7 @@ class Reader:
         try:
             config = json.loads(config_file.read_text(encoding="utf-8"))
             if config["format"] != FORMAT:
-                raise ModelError(model_dir, f"model format {config['format']}, expected {FORMAT}", "Run: make train")
+                raise _other_format(model_dir, config["format"])
             with np.load(model_dir / "heads.npz", allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             heads = {name: Head.from_arrays(name, arrays, entry) for name, entry in config["heads"].items()}
@@ -182,25 +197,38 @@ class Reader:
         """Vectors of length 1 for search and duplicates, shape (len(texts), width)."""
         return self._encoder.vectors(texts, kind)
 
-    def probabilities(self, head: str, texts: Sequence[str]) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
-        """What one head says about each text: its labels, and calibrated probabilities, (texts, labels)."""
+    def probabilities(
+        self, head: str, texts: Sequence[str], encoded: Sequence[Encoded] | None = None
+    ) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+        """What one head says about each text: its labels, and calibrated probabilities, (texts, labels).
+
+        `encoded` is what `encode` gave for the texts; whoever asks several heads need not have them read again.
+        """
         found = self._heads[head]
-        encoded = self._encoder.encode(texts)
+        encoded = self._encoder.encode(texts) if encoded is None else encoded
         say = self._first_levels if head == "category1" else found.probabilities
         rows = [say(one.vector, text) for one, text in zip(encoded, texts, strict=True)]
         return found.labels, np.stack(rows) if rows else np.zeros((0, len(found.labels)), np.float32)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """What the encoder says about each text, for `requests`."""
+        """What the encoder says about each text, for the other methods."""
         return self._encoder.encode(texts)
 
     def first_level(self, text: str, encoded: Encoded) -> Label:
         """The first-level category of the whole message."""
         return self._categories(text, encoded.vector, 0, len(text)).level1[0]
 
-    def requests(self, text: str, encoded: Encoded) -> tuple[Request, ...]:
-        """Every matter of a message, the main one first."""
-        return tuple(read.request for read in self._requests(text, encoded))
+    def clauses(self, text: str, encoded: Encoded) -> Clauses:
+        """The clauses of a message as the first level's head reads each; none where the message is short."""
+        stretches = requests.clauses(text) if len(text) >= requests.LEAST_CHARS else []
+        vectors = [requests.pooled(encoded.hidden, encoded.offsets, stretch) for stretch in stretches]
+        known = [(stretch, v) for stretch, v in zip(stretches, vectors, strict=True) if v is not None]
+        return [(s, np.log(self._first_levels(v, text[s.start : s.end]) + 1e-9)) for s, v in known]
+
+    def requests(self, text: str, encoded: Encoded, clauses: Clauses | None = None) -> tuple[Request, ...]:
+        """Every matter of a message, the main one first; `clauses` where they are known."""
+        known = self.clauses(text, encoded) if clauses is None else clauses
+        return tuple(read.request for read in self._requests(text, encoded, known))
 
     def _understand(self, text: str, encoded: Encoded) -> Understanding:
         intent, intents = self._intent(text, encoded)
@@ -210,7 +238,7 @@ class Reader:
             others = tuple(x for x in intents if x.name != "report_danger") or (Label(labels.FALLBACK, 1.0),)
             intents = (Label("report_danger", urgency.confidence), *others)[:_TOP] if urgency.name == "特急" else others
             intent = intents[0]
-        found = self._requests(text, encoded)
+        found = self._requests(text, encoded, self.clauses(text, encoded))
         return Understanding(
             text=text,
             intent=intent,
@@ -256,20 +284,17 @@ class Reader:
             return Label("特急", max(danger_now.confidence, 0.5))
         return next(x for x in self._rank("urgency", text, encoded.vector) if x.name != "特急")
 
-    def _requests(self, text: str, encoded: Encoded) -> list[_Read]:
+    def _requests(self, text: str, encoded: Encoded, clauses: Clauses) -> list[_Read]:
         """Every matter of the message, the one told at greatest length first."""
-        stretches = requests.clauses(text) if len(text) >= requests.LEAST_CHARS else []
-        vectors = [requests.pooled(encoded.hidden, encoded.offsets, stretch) for stretch in stretches]
-        known = [(stretch, v) for stretch, v in zip(stretches, vectors, strict=True) if v is not None]
-        if len(known) < 2:
+        if len(clauses) < 2:
             return [self._categories(text, encoded.vector, 0, len(text))]
-        scores = np.log(np.stack([self._first_levels(v, text[s.start : s.end]) for s, v in known]) + 1e-9)
-        groups = requests.divide(scores, [s.end - s.start for s, _ in known], self.thresholds["requests_price"])
+        known, scores = [stretch for stretch, _ in clauses], np.stack([scores for _, scores in clauses])
+        groups = requests.divide(scores, [s.end - s.start for s in known], self.thresholds["requests_price"])
         if len(groups) == 1:
             return [self._categories(text, encoded.vector, 0, len(text))]
         found: dict[str, _Read] = {}
         for group in groups:
-            whole = requests.Stretch(known[group[0]][0].start, known[group[-1]][0].end)
+            whole = requests.Stretch(known[group[0]].start, known[group[-1]].end)
             vector = requests.pooled(encoded.hidden, encoded.offsets, whole)
             if vector is None:
                 continue

@@ -43,11 +43,7 @@ _E5_PREFIXES = {"query": "query: ", "passage": "passage: "}
 _LEADS = (150, 1500)  # characters of a long message whose vectors the heads learn from; n-grams learn from all of it
 _TUNING_SHARE = {"out_of_scope": 200, "ask_policy": 80, "category2": 1000}
 _TUNING_RAW, _TUNING_SEGMENTED, _TUNING_LEAD = 600, 300, 100
-_BUCKETS = {
-    "intent": 1 << 13, "request_type": 1 << 13, "category1": 1 << 16, "category2": 1 << 14, "urgency": 1 << 13,
-    "danger": 1 << 13,
-}  # fmt: skip
-_STRENGTHS = (0.05, 0.015)
+_STRENGTHS = (0.015, 0.005, 0.002)
 _MOST_REJECTED = 0.0075
 """Share of the sentences within scope that may be taken for out of scope or not understood."""
 _CATEGORY2_RIGHT = 0.6
@@ -241,8 +237,8 @@ def _heads(
         judging["category1"].add(message.whole, vector, message.label)
     fitted = {}
     for head, names in corpus.label_names(sources).items():
-        found_head = fit.fit(data[head], names, judging[head], buckets=_BUCKETS[head], strengths=_STRENGTHS)
-        say(f"{head}: {_rounded(found_head.figures)}, share of n-grams {found_head.config['share']}")
+        found_head = fit.fit(data[head], names, judging[head], strengths=_STRENGTHS)
+        say(f"{head}: {_rounded(found_head.figures)}")
         fitted[head] = found_head
     return fitted
 
@@ -317,12 +313,12 @@ def _requests_thresholds(sources: corpus.Corpus, reader: Reader, say: Callable[[
     chosen = dict(_PROVISIONAL)
     if not texts:
         return chosen
-    encoded = reader.encode(texts)
+    rows = [(text, one, reader.clauses(text, one)) for text, one in zip(texts, reader.encode(texts), strict=True)]
     best = -1.0
     for price in _PRICES:
         for sure in _SURE_REQUESTS:
             reader.thresholds |= {"requests_price": price, "requests": sure}
-            found = [{r.category1.name for r in reader.requests(t, e)} for t, e in zip(texts, encoded, strict=True)]
+            found = [{request.category1.name for request in reader.requests(*row)} for row in rows]
             quality = evaluate.set_f1(found, right)
             if quality > best:
                 best, chosen = quality, {"requests_price": price, "requests": sure}

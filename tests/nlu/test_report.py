@@ -61,7 +61,7 @@ def head(names: list[str], rows: list[tuple[str, str, str, float]]) -> fit.Fitte
     right = [label == answer for _, label, answer, _ in rows]
     return fit.FittedHead(
         arrays={},
-        config={"labels": names, "temperature": 0.75, "share": 0.35},
+        config={"labels": names},
         probabilities=probabilities,
         judged=[label for _, label, _, _ in rows],
         judged_texts=[text for text, _, _, _ in rows],
@@ -71,6 +71,8 @@ def head(names: list[str], rows: list[tuple[str, str, str, float]]) -> fit.Fitte
             "accuracy": float(np.mean(right)) if rows else 0.0,
             "macro_f1": 0.5,
             "ece": 0.125,
+            "vectors": 0.75,
+            "ngrams": 2.5,
         },
     )
 

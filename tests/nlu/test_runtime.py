@@ -137,6 +137,9 @@ def test_probabilities_of_a_head_sum_to_one(reader: Reader) -> None:
     assert found.shape == (2, len(names))
     assert found.sum(1) == pytest.approx([1, 1], abs=1e-4)
     assert [names[i] for i in found.argmax(1)] == ["咨询", "表扬"]
+    texts = ["请问低保怎么申请", "要表扬社区的小刘"]
+    again = reader.probabilities("request_type", texts, reader.encode(texts))[1]
+    np.testing.assert_array_equal(again, found)
     assert reader.probabilities("intent", [])[1].shape == (0, len(reader.probabilities("intent", ["喂"])[0]))
 
 
@@ -192,7 +195,10 @@ def test_a_missing_or_damaged_model_says_what_to_do(tmp_path: Path, model_dir: P
     with pytest.raises(ModelError, match="make train"):
         Reader.load(tmp_path)
     (tmp_path / "config.json").write_text('{"format": 99}', encoding="utf-8")
-    with pytest.raises(ModelError, match="99"):
+    with pytest.raises(ModelError, match=r"99.*Update"):
+        Reader.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"format": 2}', encoding="utf-8")
+    with pytest.raises(ModelError, match="nlu train --encoder"):
         Reader.load(tmp_path)
 
 
