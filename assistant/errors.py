@@ -6,7 +6,10 @@ Nothing a resident wrote goes into an error.
 
 
 class MinshengError(Exception):
-    """Base of every error the application raises on purpose."""
+    """Base of every error the application raises on purpose.
+
+    `facts`: what a program needs to go on, further members of the answer's problem document.
+    """
 
     status = 500
     code = "internal"
@@ -15,6 +18,7 @@ class MinshengError(Exception):
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or self.detail)
         self.detail = detail or self.detail
+        self.facts: dict[str, str] = {}
 
 
 class NotFound(MinshengError):

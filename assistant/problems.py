@@ -1,5 +1,6 @@
 """Errors of the HTTP API as `application/problem+json` (RFC 9457), with a Chinese detail and nothing of the input."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -27,8 +28,12 @@ _TITLES = {
 }
 
 
-def problem(status: int, detail: str, code: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def problem(
+    status: int, detail: str, code: str, headers: dict[str, str] | None = None, facts: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """`facts`: further members of the document, such as the state that refused an operation."""
     body = {
+        **(facts or {}),
         "type": "about:blank",
         "title": _TITLES.get(status, "系统出错"),
         "status": status,
@@ -46,7 +51,7 @@ def install_problem_handlers(app: FastAPI) -> None:
         headers = {"Retry-After": "5"} if error.status == 429 else None
         if error.status == 401:
             headers = {"WWW-Authenticate": "Bearer"}
-        return problem(error.status, error.detail, error.code, headers)
+        return problem(error.status, error.detail, error.code, headers, error.facts)
 
     async def invalid(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

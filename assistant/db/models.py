@@ -17,6 +17,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Sequence,
     String,
     Text,
     TypeDecorator,
@@ -179,8 +180,11 @@ class Ticket(Base):
     request_type: Mapped[str] = mapped_column(String(10))
     category1: Mapped[str] = mapped_column(String(40))
     category2: Mapped[str | None] = mapped_column(String(40))
+    category3: Mapped[str | None] = mapped_column(String(40))  # the matter of the responsibility matrix
     title: Mapped[str] = mapped_column(String(200))
     description: Mapped[str] = mapped_column(Text)
+    elements: Mapped[dict[str, Any] | None]  # what its category asks for: element → the resident's words
+    attachments: Mapped[list[Any] | None]
     place: Mapped[str | None] = mapped_column(String(400))
     grid_path: Mapped[list[Any] | None]
     lat: Mapped[float | None]
@@ -197,7 +201,17 @@ class Ticket(Base):
     confidences: Mapped[dict[str, Any] | None]  # what the models were sure of
     other_matters: Mapped[list[Any] | None]  # what else the description speaks of
     judgement: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # the words that decided
+    destination: Mapped[str] = mapped_column(String(40), default="desk")
     due_at: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]  # since when the clock stands, waiting for the resident
+    handler_until: Mapped[datetime | None]  # a non-government handler has it first until then
+    next_step_at: Mapped[datetime | None]  # when the timekeeper must look at it
+    merged_into: Mapped[str | None] = mapped_column(String(40))
+    solved: Mapped[bool | None]  # callback
+    satisfied: Mapped[bool | None]
+    callback_comment: Mapped[str | None] = mapped_column(Text)
+    embedding: Mapped[bytes | None] = mapped_column(LargeBinary)  # float16, little-endian, of `encoder`
+    encoder: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
     version: Mapped[int] = mapped_column(default=1)
@@ -206,17 +220,41 @@ class Ticket(Base):
         Index("ix_tickets_state", "state", "due_at"),
         Index("ix_tickets_conversation", "conversation_id"),
         Index("ix_tickets_created", "created_at"),
+        Index("ix_tickets_next_step", "next_step_at"),
+        Index("ix_tickets_merged_into", "merged_into"),
     )
 
 
-class TicketSequence(Base):
-    """Last number given out per day and district."""
+class TicketPlaceKey(Base):
+    """A name or number of the place of an open ticket, by which tickets of the same place are found."""
 
-    __tablename__ = "ticket_sequences"
+    __tablename__ = "ticket_place_keys"
+
+    key: Mapped[str] = mapped_column(String(80), primary_key=True)
+    number: Mapped[str] = mapped_column(ForeignKey("tickets.number"), primary_key=True)
+
+    __table_args__ = (Index("ix_ticket_place_keys_number", "number"),)
+
+
+class TicketDay(Base):
+    """The counter's value before the first ticket of a day: running number = counter - base."""
+
+    __tablename__ = "ticket_days"
 
     day: Mapped[date] = mapped_column(primary_key=True)
-    district: Mapped[str] = mapped_column(String(12), primary_key=True)
-    last: Mapped[int]
+    base: Mapped[int] = mapped_column(BigInteger)
+
+
+class TicketCounter(Base):
+    """SQLite's stand-in (one row) for the sequence `ticket_numbers` that counts tickets on PostgreSQL."""
+
+    __tablename__ = "ticket_counter"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    last: Mapped[int] = mapped_column(BigInteger)
+
+
+ticket_numbers = Sequence("ticket_numbers", metadata=Base.metadata)
 
 
 class TicketEvent(Base):
@@ -235,8 +273,13 @@ class TicketEvent(Base):
     reason_code: Mapped[str | None] = mapped_column(String(20))
     note: Mapped[str | None] = mapped_column(Text)  # internal
     public_reply: Mapped[str | None] = mapped_column(Text)  # told to the resident
+    evidence: Mapped[list[Any] | None]  # what proves it: names or addresses of pictures and documents
+    changes: Mapped[dict[str, Any] | None]  # field → new value, so that the history gives the ticket again
 
-    __table_args__ = (Index("ix_ticket_events_number", "number", "id"),)
+    __table_args__ = (
+        Index("ix_ticket_events_number", "number", "id"),
+        Index("ix_ticket_events_operation", "operation", "at"),
+    )
 
 
 class OutboxRow(Base):
@@ -268,6 +311,7 @@ class OutboxRow(Base):
     __table_args__ = (
         Index("ix_outbox_due", "state", "next_attempt_at"),
         Index("ix_outbox_ticket", "ticket_number"),
+        Index("ix_outbox_remote", "remote_id"),
     )
 
 
@@ -296,6 +340,61 @@ class DeskRequest(Base):
     expected_at: Mapped[datetime | None]
 
     __table_args__ = (Index("ix_desk_requests_requested", "requested_at"),)
+
+
+class WebhookReceipt(Base):
+    """A signed delivery that was taken in once; the same one again changes nothing."""
+
+    __tablename__ = "webhook_receipts"
+
+    destination: Mapped[str] = mapped_column(String(40), primary_key=True)
+    delivery_id: Mapped[str] = mapped_column(String(120), primary_key=True)
+    body_hash: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_webhook_receipts_received", "received_at"),)
+
+
+class ApiClient(Base):
+    """A third party that may file requests over Open311. Requests of one that is not trusted wait for an agent."""
+
+    __tablename__ = "api_clients"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(String(80), unique=True)
+    key_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    trusted: Mapped[bool] = mapped_column(Boolean, default=False)
+    active: Mapped[bool] = mapped_column(Boolean, default=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class RoutingProposal(Base):
+    """A change of the matrix that returned tickets suggest. `state`: 待试, 已试, 已启用, 已驳回, 已停用.
+
+    `change`: kind (words, rule) and what of it; `numbers`: the tickets it comes from; `report`: the replay on the
+    frozen test set before and after.
+    """
+
+    __tablename__ = "routing_proposals"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    key: Mapped[str] = mapped_column(String(160), unique=True)
+    change: Mapped[dict[str, Any]]
+    numbers: Mapped[list[Any]]
+    report: Mapped[dict[str, Any] | None]
+    state: Mapped[str] = mapped_column(String(10))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    decided_by: Mapped[str | None] = mapped_column(String(40))
+    decided_at: Mapped[datetime | None]
+
+
+class RoutingRevision(Base):
+    """One row that counts changes of the proposals in use, so that every process knows when to load them again."""
+
+    __tablename__ = "routing_revision"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(default=0)
 
 
 # --- knowledge base ------------------------------------------------------------------------------------------------

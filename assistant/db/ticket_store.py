@@ -1,29 +1,34 @@
 """Tickets in SQL: the store of `assistant.tickets`, on SQLite and PostgreSQL, for any number of processes."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, fields
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, literal, literal_column, or_, select, table, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from assistant.db.models import Message, OutboxRow, TicketEvent, TicketSequence
+from assistant.db.duplicates import FOUND, forget
+from assistant.db.models import Message, OutboxRow, TicketCounter, TicketDay, TicketEvent, ticket_numbers
 from assistant.db.models import Ticket as TicketRow
 from assistant.db.session import Database
 from assistant.tickets.model import HistoryEntry, Judgement, Matter, Outgoing, ResidentMessage, Routing, Ticket
-from assistant.tickets.states import State
+from assistant.tickets.states import RUNNING, State
 from assistant.tickets.store import KeyTaken, StaleTicket
 
 __all__ = ["SqlTicketStore"]
 
 _CONVERTED = (
-    "state", "grid_path", "assisting_units", "routing", "confidences", "other_matters", "judgement", "version",
+    "state", "grid_path", "assisting_units", "routing", "confidences", "other_matters", "judgement", "elements",
+    "attachments", "version",
 )  # fmt: skip
+_SEQUENCE = table("ticket_numbers")
+_AT_ONCE = 500  # numbers in one statement
+_SEARCHED = (TicketRow.number, TicketRow.title, TicketRow.description, TicketRow.place, TicketRow.lead_unit)
 _PLAIN = [field.name for field in fields(Ticket) if field.name not in _CONVERTED]
 
 
@@ -33,12 +38,29 @@ class SqlTicketStore:
     def __init__(self, db: Database, *, on_outgoing: Callable[[], None] = lambda: None) -> None:
         """`on_outgoing` is called after a commit that wrote to the outbox, so that the sender can look at once."""
         self._db, self._on_outgoing = db, on_outgoing
+        self._bases: dict[date, int] = {}
+
+    async def open_day(self, day: date) -> None:
+        if self._db.is_sqlite or day in self._bases:
+            return
+        # In a transaction of its own: a ticket that wrote this row would make the others of the morning wait for it.
+        # Before the first draw of the day, so that the day's numbers begin at 1 and none lies below.
+        async with self._db.begin() as session:
+            reached = "CASE WHEN is_called THEN last_value ELSE last_value - 1 END"
+            await session.execute(
+                postgresql.insert(TicketDay)
+                .from_select(["day", "base"], select(literal(day), literal_column(reached)).select_from(_SEQUENCE))
+                .on_conflict_do_nothing()
+            )
+            base = await session.scalar(select(TicketDay.base).where(TicketDay.day == day))
+        assert base is not None  # written above, by us or by another
+        self._bases = {day: base} if not self._bases or day > max(self._bases) else {**self._bases, day: base}
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator["_Transaction"]:
         try:
             async with self._db.begin() as session:
-                work = _Transaction(session, is_sqlite=self._db.is_sqlite)
+                work = _Transaction(session, self._bases, is_sqlite=self._db.is_sqlite)
                 yield work
                 await session.flush()
         except IntegrityError as error:
@@ -55,18 +77,60 @@ class SqlTicketStore:
                 return None
             return _ticket(row), (await _histories(session, [number]))[number]
 
+    async def of_numbers(self, numbers: Sequence[str]) -> list[tuple[Ticket, list[HistoryEntry]]]:
+        """Those tickets with their histories, in the order of their numbers; unknown ones are left out."""
+        found: list[tuple[Ticket, list[HistoryEntry]]] = []
+        ordered = sorted(set(numbers))
+        async with self._db.read() as session:
+            for start in range(0, len(ordered), _AT_ONCE):
+                some = ordered[start : start + _AT_ONCE]
+                query = select(TicketRow).where(TicketRow.number.in_(some)).order_by(TicketRow.number)
+                rows, histories = list(await session.scalars(query)), await _histories(session, some)
+                found += [(_ticket(row), histories[row.number]) for row in rows]
+        return found
+
     async def find(
-        self, *, conversation_id: str | None, state: str | None, limit: int
+        self,
+        *,
+        conversation_id: str | None = None,
+        state: str | None = None,
+        words: str = "",
+        overdue_at: datetime | None = None,
+        merged_into: str | None = None,
+        limit: int = 50,
     ) -> Sequence[tuple[Ticket, list[HistoryEntry]]]:
         query = select(TicketRow).order_by(TicketRow.created_at.desc(), TicketRow.number.desc()).limit(limit)
         if conversation_id is not None:
             query = query.where(TicketRow.conversation_id == conversation_id)
         if state is not None:
             query = query.where(TicketRow.state == state)
+        if merged_into is not None:
+            query = query.where(TicketRow.merged_into == merged_into)
+        if overdue_at is not None:
+            query = query.where(
+                TicketRow.due_at < overdue_at, TicketRow.paused_at.is_(None), TicketRow.state.in_(RUNNING)
+            )
+        for word in words.split():
+            query = query.where(or_(*(column.icontains(word, autoescape=True) for column in _SEARCHED)))
         async with self._db.read() as session:
             rows = list(await session.scalars(query))
             histories = await _histories(session, [row.number for row in rows])
         return [(_ticket(row), histories[row.number]) for row in rows]
+
+    async def due_steps(self, *, at: datetime, limit: int) -> Sequence[tuple[Ticket, list[HistoryEntry]]]:
+        query = select(TicketRow).where(TicketRow.next_step_at <= at).order_by(TicketRow.next_step_at).limit(limit)
+        async with self._db.read() as session:
+            rows = list(await session.scalars(query))
+            histories = await _histories(session, [row.number for row in rows])
+        return [(_ticket(row), histories[row.number]) for row in rows]
+
+    async def put_off(self, number: str, version: int, until: datetime | None) -> None:
+        async with self._db.begin() as session:
+            await session.execute(
+                update(TicketRow)
+                .where(TicketRow.number == number, TicketRow.version == version)
+                .values(next_step_at=until)
+            )
 
     async def without_judgement(self, *, since: datetime, limit: int) -> Sequence[Ticket]:
         query = select(TicketRow).where(TicketRow.judgement.is_(None), TicketRow.created_at >= since)
@@ -76,18 +140,43 @@ class SqlTicketStore:
 
 
 class _Transaction:
-    def __init__(self, session: AsyncSession, *, is_sqlite: bool) -> None:
-        self._session, self._is_sqlite = session, is_sqlite
+    def __init__(self, session: AsyncSession, bases: Mapping[date, int], *, is_sqlite: bool) -> None:
+        self._session, self._bases, self._is_sqlite = session, bases, is_sqlite
         self.has_outgoing = False
 
     async def ticket_of_key(self, request_key: str) -> Ticket | None:
         row = await self._session.scalar(select(TicketRow).where(TicketRow.request_key == request_key))
         return _ticket(row) if row is not None else None
 
-    async def ticket(self, number: str) -> Ticket | None:
-        # SQLite's transaction holds the only write lock already and knows no FOR UPDATE.
-        row = await self._session.get(TicketRow, number, with_for_update=None if self._is_sqlite else True)
-        return _ticket(row) if row is not None else None
+    async def with_leads(self, numbers: set[str]) -> set[str]:
+        query = select(TicketRow.merged_into).where(TicketRow.number.in_(numbers), TicketRow.state == str(State.MERGED))
+        return numbers | {number for number in await self._session.scalars(query) if number}
+
+    async def followers(self, number: str) -> list[str]:
+        query = select(TicketRow.number).where(TicketRow.merged_into == number, TicketRow.state == str(State.MERGED))
+        return list(await self._session.scalars(query.order_by(TicketRow.created_at, TicketRow.number)))
+
+    async def count_followers(self, number: str) -> int:
+        query = select(func.count()).where(TicketRow.merged_into == number)
+        return int(await self._session.scalar(query) or 0)
+
+    async def lock(self, numbers: Sequence[str]) -> list[Ticket]:
+        query = select(TicketRow).where(TicketRow.number.in_(numbers)).order_by(TicketRow.number)
+        if not self._is_sqlite:
+            # SQLite's transaction holds the only write lock already and knows no FOR UPDATE.
+            query = query.with_for_update()
+        return [_ticket(row) for row in await self._session.scalars(query)]
+
+    async def keep_judgement(self, number: str, judgement: Judgement) -> bool:
+        # By itself, not with the columns that a step writes: it is no step and has no version.
+        changed = await self._session.scalar(
+            update(TicketRow)
+            .where(TicketRow.number == number, TicketRow.judgement.is_(None))
+            .values(judgement=judgement.as_dict())
+            .returning(TicketRow.number)
+        )
+        known = select(TicketRow.number).where(TicketRow.number == number)
+        return changed is not None or await self._session.scalar(known) is not None
 
     async def event(self, key: str) -> tuple[str, HistoryEntry] | None:
         row = await self._session.scalar(select(TicketEvent).where(TicketEvent.key == key))
@@ -96,19 +185,19 @@ class _Transaction:
     async def history(self, number: str) -> list[HistoryEntry]:
         return (await _histories(self._session, [number]))[number]
 
-    async def next_sequence(self, day: date, district: str) -> int:
-        values = {"day": day, "district": district, "last": 1}
-        if self._is_sqlite:
-            lite = sqlite.insert(TicketSequence).values(**values)
-            statement: Any = lite.on_conflict_do_update(
-                index_elements=["day", "district"], set_={"last": TicketSequence.last + 1}
-            )
-        else:
-            postgres = postgresql.insert(TicketSequence).values(**values)
-            statement = postgres.on_conflict_do_update(
-                index_elements=["day", "district"], set_={"last": TicketSequence.last + 1}
-            )
-        return int(await self._session.scalar(statement.returning(TicketSequence.last)))
+    async def next_number(self, day: date) -> int:
+        if not self._is_sqlite:
+            # A sequence is no part of the transaction: nobody waits for this one, and what it took is not given back.
+            drawn = int(await self._session.scalar(select(ticket_numbers.next_value())) or 0)
+            return drawn - self._bases[day]
+        count = sqlite.insert(TicketCounter).values(id=1, last=1)
+        count = count.on_conflict_do_update(index_elements=["id"], set_={"last": TicketCounter.last + 1})
+        drawn = int(await self._session.scalar(count.returning(TicketCounter.last)) or 0)
+        base = await self._session.scalar(select(TicketDay.base).where(TicketDay.day == day))
+        if base is None:
+            base = drawn - 1
+            await self._session.execute(sqlite.insert(TicketDay).values(day=day, base=base))
+        return drawn - base
 
     async def count_outgoing(self, number: str, operation: str) -> int:
         query = select(func.count()).where(OutboxRow.ticket_number == number, OutboxRow.operation == operation)
@@ -129,6 +218,8 @@ class _Transaction:
         if changed is None:
             raise StaleTicket
         ticket.version += 1
+        if ticket.state not in FOUND:
+            await forget(self._session, ticket.number)
 
     async def add_event(self, number: str, entry: HistoryEntry) -> None:
         # Written at the next flush, in the order added, which is the order of their ids.
@@ -144,6 +235,8 @@ class _Transaction:
                 reason_code=entry.reason_code,
                 note=entry.note,
                 public_reply=entry.public_reply,
+                evidence=list(entry.evidence) or None,
+                changes=entry.changes,
             )
         )
 
@@ -196,6 +289,8 @@ def _entry(row: TicketEvent) -> HistoryEntry:
         row.reason_code,
         row.note,
         row.public_reply,
+        row.changes or {},
+        tuple(row.evidence or ()),
     )
 
 
@@ -209,6 +304,8 @@ def _ticket(row: TicketRow) -> Ticket:
         confidences=row.confidences or {},
         other_matters=tuple(Matter.from_dict(matter) for matter in row.other_matters or ()),
         judgement=Judgement.from_dict(row.judgement) if row.judgement else None,
+        elements=row.elements or {},
+        attachments=tuple(row.attachments or ()),
         version=row.version,
     )
 
@@ -223,4 +320,6 @@ def _columns(ticket: Ticket) -> dict[str, Any]:
         "confidences": ticket.confidences,
         "other_matters": [asdict(matter) for matter in ticket.other_matters],
         "judgement": ticket.judgement.as_dict() if ticket.judgement else None,
+        "elements": ticket.elements,
+        "attachments": list(ticket.attachments),
     }

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 from assistant.errors import BadInput, Conflict, NotFound
 
-__all__ = ["IncompleteDraft", "InvalidDraft", "KeyReused", "TicketConflict", "TicketNotFound", "TransitionRefused"]
+__all__ = [
+    "IncompleteDraft",
+    "InvalidDraft",
+    "KeyReused",
+    "TicketChanged",
+    "TicketConflict",
+    "TicketNotFound",
+    "TransitionRefused",
+]
 
 _FIELDS = {
     "description": "诉求内容",
@@ -50,10 +58,22 @@ class TransitionRefused(Conflict):
 
     def __init__(self, operation: str, state: str) -> None:
         super().__init__(f"工单现在是“{state}”，不能{operation}。")
-        self.state = state
+        self.state = str(state)
+        self.facts = {"state": self.state}
+
+
+class TicketChanged(Conflict):
+    """Somebody else changed the ticket since the actor looked at it. `state` is the state it is in now."""
+
+    code = "ticket_changed"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"工单已被他人处理，当前状态是“{state}”，请看过最新情况再操作。")
+        self.state = str(state)
+        self.facts = {"state": self.state}
 
 
 class TicketConflict(Conflict):
-    """Somebody else changed the ticket in the same moment."""
+    """Others changed the ticket again and again in the same moment."""
 
     code = "ticket_conflict"

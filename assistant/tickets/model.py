@@ -43,7 +43,10 @@ class TicketDraft:
     `place` None: the resident was asked and has none to give; empty: not known yet. `phone` is the raw number.
     `confidences`: what the models were sure of (request_type, category1, category2, urgency: 0..1; model: a version;
     rule: what decided about the category in place of the model).
-    `other_matters`: what the description speaks of beside the matter of this ticket.
+    `other_matters`: what the description speaks of beside the matter of this ticket. `elements`: what the category asks
+    for, element → the words for it. `lat`, `long`: degrees, WGS 84. `attachments`: addresses of pictures, documents.
+    `follows`: the open ticket that tells of the same event; this one is merged into it at once. `apart_from`: tickets
+    of which the resident said that they tell of another event.
     """
 
     request_type: str
@@ -62,6 +65,12 @@ class TicketDraft:
     channel: str
     confidences: dict[str, Any] = field(default_factory=dict)
     other_matters: tuple[Matter, ...] = ()
+    elements: dict[str, str] = field(default_factory=dict)
+    lat: float | None = None
+    long: float | None = None
+    attachments: tuple[str, ...] = ()
+    follows: str | None = None
+    apart_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Routing:
-    """Why a unit leads. `review`: a person is to check it. `candidates`: the best three, the chosen one first."""
+    """Why a unit leads. `review`: a person is to check it. `candidates`: the best three, the chosen one first.
+
+    `deadline`: the deadline class that category and matter call for.
+    """
 
     reason: str
     confidence: float
@@ -83,6 +95,7 @@ class Routing:
     review: bool
     model_version: str | None = None
     place_confidence: float = 0.0
+    deadline: str = "general"
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -92,6 +105,7 @@ class Routing:
             "review": self.review,
             "model_version": self.model_version,
             "place_confidence": self.place_confidence,
+            "deadline": self.deadline,
         }
 
     @classmethod
@@ -130,7 +144,11 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One step. `note` is internal, `public_reply` was told to the resident."""
+    """One step. `note` is internal, `public_reply` was told to the resident.
+
+    `changes`: every field of the ticket that the step changed, with its new value as JSON (the first step: all that can
+    change), beside them what the actor gave: unit, until, into. `evidence`: names or addresses of what proves it.
+    """
 
     key: str
     at: datetime
@@ -141,6 +159,8 @@ class HistoryEntry:
     reason_code: str | None = None
     note: str | None = None
     public_reply: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +204,19 @@ class Ticket:
     confidences: dict[str, Any] = field(default_factory=dict)
     other_matters: tuple[Matter, ...] = ()
     judgement: Judgement | None = None
+    category3: str | None = None
+    elements: dict[str, str] = field(default_factory=dict)
+    lat: float | None = None
+    long: float | None = None
+    attachments: tuple[str, ...] = ()
+    destination: str = "desk"
+    paused_at: datetime | None = None
+    handler_until: datetime | None = None
+    next_step_at: datetime | None = None
+    merged_into: str | None = None
+    solved: bool | None = None
+    satisfied: bool | None = None
+    callback_comment: str | None = None
     version: int = 1
 
 
@@ -209,7 +242,10 @@ class ResidentMessage:
 
 @dataclass(frozen=True, slots=True)
 class TicketView:
-    """A ticket as others see it: no requester, everything else masked text."""
+    """A ticket as others see it: no requester, everything else masked text.
+
+    `version` is what an operation names as `seen`, so that it is refused when somebody else was faster.
+    """
 
     number: str
     state: str
@@ -236,6 +272,19 @@ class TicketView:
     confidences: dict[str, Any] = field(default_factory=dict)
     other_matters: tuple[Matter, ...] = ()
     judgement: Judgement | None = None
+    category3: str | None = None
+    elements: dict[str, str] = field(default_factory=dict)
+    lat: float | None = None
+    long: float | None = None
+    attachments: tuple[str, ...] = ()
+    destination: str = "desk"
+    paused_at: datetime | None = None
+    handler_until: datetime | None = None
+    merged_into: str | None = None
+    solved: bool | None = None
+    satisfied: bool | None = None
+    callback_comment: str | None = None
+    version: int = 1
 
     @classmethod
     def of(cls, ticket: Ticket, history: list[HistoryEntry]) -> "TicketView":

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
 from typing import Protocol
 
-from assistant.tickets.model import HistoryEntry, Outgoing, ResidentMessage, Ticket
+from assistant.tickets.model import HistoryEntry, Judgement, Outgoing, ResidentMessage, Ticket
 
 __all__ = ["KeyTaken", "StaleTicket", "TicketStore", "TicketTransaction", "Vault"]
 
@@ -23,8 +23,24 @@ class TicketTransaction(Protocol):
 
     async def ticket_of_key(self, request_key: str) -> Ticket | None: ...
 
-    async def ticket(self, number: str) -> Ticket | None:
-        """The ticket, locked against other transactions until the end."""
+    async def with_leads(self, numbers: set[str]) -> set[str]:
+        """These numbers and the tickets that those in 已并案 are merged into, as things stand; nothing is locked."""
+        ...
+
+    async def followers(self, number: str) -> list[str]:
+        """What is merged into that ticket and not answered yet, the eldest first; nothing is locked."""
+        ...
+
+    async def count_followers(self, number: str) -> int:
+        """How many are or were merged into that ticket, answered ones included."""
+        ...
+
+    async def lock(self, numbers: Sequence[str]) -> list[Ticket]:
+        """The tickets in that order, locked against other transactions until the end; unknown ones are left out."""
+        ...
+
+    async def keep_judgement(self, number: str, judgement: Judgement) -> bool:
+        """Store it where there is none yet, without raising the version; False for an unknown ticket."""
         ...
 
     async def event(self, key: str) -> tuple[str, HistoryEntry] | None:
@@ -33,8 +49,11 @@ class TicketTransaction(Protocol):
 
     async def history(self, number: str) -> list[HistoryEntry]: ...
 
-    async def next_sequence(self, day: date, district: str) -> int:
-        """1, 2, 3, … per day and district; given back when the transaction fails."""
+    async def next_number(self, day: date) -> int:
+        """1, 2, 3, … over the whole city on that day, which `open_day` was called for. Numbers may be left out.
+
+        A number drawn after another ticket was written is higher than that ticket's.
+        """
         ...
 
     async def count_outgoing(self, number: str, operation: str) -> int: ...
@@ -53,6 +72,10 @@ class TicketTransaction(Protocol):
 
 
 class TicketStore(Protocol):
+    async def open_day(self, day: date) -> None:
+        """Make sure, before a transaction, that the running numbers of that day have their beginning."""
+        ...
+
     def begin(self) -> AbstractAsyncContextManager[TicketTransaction]:
         """A transaction. Raises KeyTaken or StaleTicket, from the block or at its end, when another was first."""
         ...
@@ -60,9 +83,25 @@ class TicketStore(Protocol):
     async def get(self, number: str) -> tuple[Ticket, list[HistoryEntry]] | None: ...
 
     async def find(
-        self, *, conversation_id: str | None, state: str | None, limit: int
+        self,
+        *,
+        conversation_id: str | None = None,
+        state: str | None = None,
+        words: str = "",
+        overdue_at: datetime | None = None,
+        merged_into: str | None = None,
+        limit: int = 50,
     ) -> Sequence[tuple[Ticket, list[HistoryEntry]]]:
-        """Newest first."""
+        """Newest first. `words`: part of number, title, description, place or a unit. `overdue_at`: due before then
+        and still to be acted on."""
+        ...
+
+    async def due_steps(self, *, at: datetime, limit: int) -> Sequence[tuple[Ticket, list[HistoryEntry]]]:
+        """Tickets whose next automatic step is due at `at`, the longest due first."""
+        ...
+
+    async def put_off(self, number: str, version: int, until: datetime | None) -> None:
+        """Move the next automatic step of a ticket of that version; it is no step and raises no version."""
         ...
 
     async def without_judgement(self, *, since: datetime, limit: int) -> Sequence[Ticket]:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import StatementError
 
-from assistant.db.models import AuditEntry, Base, TicketSequence, now
+from assistant.db.models import AuditEntry, Base, TicketDay, now
 from assistant.db.session import Database
 from assistant.db.upgrade import upgrade
 
@@ -42,18 +42,18 @@ async def test_times_come_back_zoned_and_naive_ones_are_refused(db: Database) ->
 async def test_parallel_read_then_write_loses_no_update(db: Database) -> None:
     day = now().date()
     async with db.begin() as session:
-        session.add(TicketSequence(day=day, district="01", last=0))
+        session.add(TicketDay(day=day, base=0))
 
     async def count() -> None:
         async with db.begin() as session:
-            row = await session.get(TicketSequence, (day, "01"), with_for_update=True)
+            row = await session.get(TicketDay, day, with_for_update=True)
             assert row is not None
             await asyncio.sleep(0)
-            row.last += 1
+            row.base += 1
 
     await asyncio.gather(*(count() for _ in range(20)))
     async with db.read() as session:
-        assert await session.scalar(select(TicketSequence.last)) == 20
+        assert await session.scalar(select(TicketDay.base)) == 20
 
 
 async def test_migrations_give_the_tables_of_the_models(db: Database) -> None:

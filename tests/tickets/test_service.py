@@ -44,7 +44,8 @@ async def test_submit_routes_sends_and_answers_with_number_unit_and_deadline(
     }
     assert view.grid_path == ("郑州市", "金水区")
     assert [(e.operation, e.from_state, e.to_state) for e in view.history] == [
-        ("submit", None, "待派遣"),
+        ("submit", None, "待受理"),
+        ("accept", "待受理", "待派遣"),
         ("dispatch", "待派遣", "已派遣"),
     ]
     [(_, row)] = store.outbox
@@ -94,7 +95,7 @@ async def test_why_a_ticket_was_judged_so_is_kept_once_and_is_no_step(
         await service.keep_judgement("ZZ1", first)
 
 
-async def test_numbers_run_on_per_district_and_day(store: MemoryStore, city: City) -> None:
+async def test_numbers_run_on_over_the_city_and_begin_anew_with_the_day(store: MemoryStore, city: City) -> None:
     moment = [NOW]
     service = TicketService(store, city, Vault("s" * 40), clock=lambda: moment[0])
     numbers = [
@@ -103,7 +104,7 @@ async def test_numbers_run_on_per_district_and_day(store: MemoryStore, city: Cit
     ]
     moment[0] = datetime(2026, 11, 23, 16, 30, tzinfo=UTC)  # past midnight in the city
     numbers.append((await service.submit(draft(), key="next", actor="resident")).number)
-    assert [number[10:] for number in numbers] == ["050001", "050002", "030001", "000001", "000002", "050001"]
+    assert [number[10:] for number in numbers] == ["050001", "050002", "030003", "000004", "000005", "050001"]
     assert numbers[-1].startswith("ZZ20261124")
     assert all(re.fullmatch(NUMBER_PATTERN, number) for number in numbers)
 
@@ -171,7 +172,7 @@ async def test_below_the_threshold_it_is_sent_to_the_first_receiver_and_waits_fo
     view = await service.submit(unsure, key="k", actor="resident")
     assert view.state == "待派遣" and view.routing.review
     assert view.lead_unit == city.matrix.first_receiver
-    assert [e.operation for e in view.history] == ["submit"]
+    assert [e.operation for e in view.history] == ["submit", "accept"]
     assert [row.payload["review"] for _, row in store.outbox] == [True]
 
 
@@ -226,7 +227,7 @@ async def test_status_changes_tell_the_resident_once(service: TicketService, sto
             number, "resolved", key="b", **{**DESK, "public_reply": "已责令加装净化器。", "note": "现场照片两张"}
         )
     assert view.state == "待回访"
-    assert [e.operation for e in view.history] == ["submit", "dispatch", "accept", "resolve"]
+    assert [e.operation for e in view.history] == ["submit", "accept", "dispatch", "acknowledge", "resolve"]
     accepted, resolved = store.messages
     assert "已由金水区城市管理局签收" in accepted.text and accepted.ticket["state"] == "处置中"
     assert "已责令加装净化器。" in resolved.text and "解决了吗" in resolved.text
@@ -241,7 +242,7 @@ async def test_a_return_waits_for_a_ruling_and_is_filed_again_when_assigned(
     number = (await service.submit(draft(conversation_id="c1"), key="k", actor="resident")).number
     view = await service.apply_dispatch_status(number, "returned", key="r", **{**DESK, "reason_code": "属地不符"})
     assert view.state == "待派遣"
-    assert [(e.operation, e.to_state, e.reason_code) for e in view.history[2:]] == [
+    assert [(e.operation, e.to_state, e.reason_code) for e in view.history[3:]] == [
         ("return", "退单", "属地不符"),
         ("rule", "待派遣", None),
     ]
@@ -279,7 +280,7 @@ async def test_states_that_mean_nothing_to_the_ticket_change_nothing(
         await service.apply_dispatch_status(number, "exploded", key="x", **DESK)
     with pytest.raises(InvalidDraft):
         await service.apply_dispatch_status(number, "returned", key="y", **{**DESK, "reason_code": "懒得办"})
-    assert len(store.events) == 2
+    assert len(store.events) == 3
 
 
 async def test_a_withdrawn_ticket_cannot_be_resolved_any_more(service: TicketService) -> None:
@@ -308,7 +309,7 @@ async def test_supplement_urge_and_withdraw_write_history_and_outbox_once_per_ke
         (":supplement:2", "店名叫老王烧烤"),
         (":withdraw:1", "居民要求撤单：店已搬走"),
     ]
-    assert [e.operation for e in view.history[2:]] == ["supplement", "urge", "supplement", "withdraw"]
+    assert [e.operation for e in view.history[3:]] == ["supplement", "urge", "supplement", "withdraw"]
     assert store.messages == []  # the dialogue answers what the resident does in it
 
 

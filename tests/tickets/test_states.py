@@ -1,9 +1,15 @@
 import pytest
 
 from assistant.tickets.errors import IncompleteDraft, InvalidDraft, TransitionRefused
-from assistant.tickets.states import CLOSED, REASON_CODES, TRANSITIONS, Role, State, check, role_of
+from assistant.tickets.states import CLOSED, REASON_CODES, TRANSITIONS, Back, Role, State, allowed, check, role_of
 
-GIVEN = {"note": "说明", "reason_code": "属地不符", "unit": "市水利局"}
+GIVEN = {
+    "note": "说明",
+    "reason_code": "属地不符",
+    "unit": "市水利局",
+    "until": "2026-12-01",
+    "into": "ZZ20261122050001",
+}
 ACTORS = {Role.RESIDENT: "resident", Role.STAFF: "li.na", Role.DESTINATION: "destination:desk", Role.SYSTEM: "system"}
 
 
@@ -12,14 +18,37 @@ ACTORS = {Role.RESIDENT: "resident", Role.STAFF: "li.na", Role.DESTINATION: "des
 @pytest.mark.parametrize("state", [None, *State])
 def test_table_is_enforced_for_every_operation_state_and_role(operation: str, role: Role, state: State | None) -> None:
     row = TRANSITIONS[operation]
-    allowed = role in row.roles and (state is None if row.from_states is None else state in row.from_states)
-    if allowed:
-        assert check(operation, state, ACTORS[role], **GIVEN) == (row.to or state)
+    may = role in row.roles and (state is None if row.from_states is None else state in row.from_states)
+    if may:
+        after = State.HANDLING if row.to is Back.BEFORE else row.to or state
+        assert check(operation, state, ACTORS[role], State.HANDLING, **GIVEN) == after
     else:
         with pytest.raises(TransitionRefused) as caught:
-            check(operation, state, ACTORS[role], **GIVEN)
+            check(operation, state, ACTORS[role], State.HANDLING, **GIVEN)
         assert caught.value.status == 409
         assert state is None or caught.value.state == state
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("state", list(State))
+def test_what_is_allowed_is_what_the_check_lets_through(state: State, role: Role) -> None:
+    for operation, row in TRANSITIONS.items():
+        if row in allowed(state, role):
+            check(operation, state, ACTORS[role], State.HANDLING, **GIVEN)
+        else:
+            with pytest.raises(TransitionRefused):
+                check(operation, state, ACTORS[role], State.HANDLING, **GIVEN)
+
+
+@pytest.mark.parametrize("operation", [name for name, row in TRANSITIONS.items() if row.required])
+def test_what_an_operation_requires_is_named_when_it_is_missing(operation: str) -> None:
+    row = TRANSITIONS[operation]
+    assert row.from_states is not None
+    state, actor = min(row.from_states), ACTORS[min(row.roles)]
+    for name in row.required:
+        with pytest.raises((InvalidDraft, IncompleteDraft)) as caught:
+            check(operation, state, actor, State.HANDLING, **{**GIVEN, name: " "})
+        assert row.label in caught.value.detail or operation in ("supplement", "answer")
 
 
 def test_every_state_can_be_left_and_the_closed_ones_only_by_reopening() -> None:
