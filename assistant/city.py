@@ -1,7 +1,8 @@
 """One city's facts, read from a folder and checked: categories, units, responsibilities, places, deadlines, texts."""
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +19,13 @@ from assistant.city_models import (
     Reply,
     ResponsibilityFile,
     Rule,
+    Sayings,
     Unit,
     UnitsFile,
 )
+from assistant.elements import Element, Elements, read_elements
 from assistant.gazetteer import Gazetteer, Place
+from assistant.outlines import Bounds, Outlines, read_outlines
 
 __all__ = ["City", "Place"]
 
@@ -43,6 +47,16 @@ TEXT_VALUES: dict[str, frozenset[str]] = {
     "ticket_resolved_no_reply": frozenset({"number", "unit"}),
     "ticket_returned": frozenset({"number", "reason"}),
     "ticket_reassigned": frozenset({"number", "unit", "due"}),
+    "ticket_urged_for_you": frozenset({"number", "unit", "due"}),
+    "ticket_supervised": frozenset({"number", "unit"}),
+    "ticket_closed_unanswered": frozenset({"number"}),
+    "ticket_transferred": frozenset({"number", "unit", "due"}),
+    "ticket_asked": frozenset({"number", "unit", "question"}),
+    "ticket_resumed": frozenset({"number", "unit", "due"}),
+    "ticket_extended": frozenset({"number", "unit", "due"}),
+    "ticket_merged": frozenset({"number", "unit", "count"}),
+    "ticket_followed": frozenset({"number", "unit", "count"}),
+    "ticket_unmerged": frozenset({"number", "unit", "due"}),
     "ticket_supplemented": frozenset({"number", "unit"}),
     "ticket_urged": frozenset({"number", "unit"}),
     "ticket_withdrawn": frozenset({"number"}),
@@ -50,6 +64,8 @@ TEXT_VALUES: dict[str, frozenset[str]] = {
     "ticket_reopened": frozenset({"number", "unit", "due"}),
     "greeting": frozenset({"city", "hotline"}),
 }  # fmt: skip
+
+_LOCATED, _SAID = 0.8, 0.6  # confidence of a district by coordinates, and of one that the text names in passing
 
 
 class City:
@@ -71,6 +87,8 @@ class City:
         calendar: Calendar,
         texts: Mapping[str, str],
         replies: Sequence[Reply],
+        elements: Elements | None = None,
+        outlines: Outlines | None = None,
     ) -> None:
         self.facts = facts
         self.name, self.hotline, self.jurisdiction_id = facts.name, facts.hotline, facts.jurisdiction_id
@@ -79,6 +97,8 @@ class City:
         self.categories: dict[tuple[str, str], Category] = {(c.level1, c.level2): c for c in categories}
         self.own_categories: dict[tuple[str, str], Category] = dict(self.categories)
         self._own_rules = matrix.rules
+        self._added_rules: tuple[Rule, ...] = ()
+        self._learn: Callable[[Rule], Rule] = lambda rule: rule
         self.revision = 0
         self.level1: tuple[str, ...] = tuple(dict.fromkeys(c.level1 for c in categories))
         self.units: dict[str, Unit] = dict(units)
@@ -88,6 +108,8 @@ class City:
         self.calendar = calendar
         self.texts: dict[str, str] = dict(texts)
         self.replies: tuple[Reply, ...] = tuple(replies)
+        self.elements = elements or Elements({})
+        self.outlines = outlines
         self._districts = {district.name: district for district in facts.districts}
 
     @classmethod
@@ -99,11 +121,19 @@ class City:
         categories = _categories(read_yaml(folder / "categories.yml"), deadlines)
         units, departments = _units(read_yaml(folder / "units.yml"), facts)
         matrix = _matrix(read_yaml(folder / "responsibility.yml"), categories, units, departments, deadlines)
+        if (folder / "sayings.yml").exists():
+            matrix = _with_sayings(read_yaml(folder / "sayings.yml"), matrix)
         calendar = _calendar(read_yaml(folder / "calendar.yml"))
         texts = _texts(read_yaml(folder / "texts.yml"))
         replies = _replies(read_yaml(folder / "replies.yml"), categories)
         gazetteer = Gazetteer(facts, folder)
-        return cls(facts, categories, units, matrix, gazetteer, deadlines, calendar, texts, replies)
+        elements = read_elements(
+            read_yaml(folder / "elements.yml"),
+            [(category.level1, category.level2) for category in categories],
+            [rule.matter for rule in matrix.rules if rule.matter],
+        )
+        outlines = read_outlines(folder / "districts.geojson", [district.name for district in facts.districts])
+        return cls(facts, categories, units, matrix, gazetteer, deadlines, calendar, texts, replies, elements, outlines)
 
     def category(self, level1: str, level2: str | None = None) -> Category | None:
         """The category of that name; without a known level 2, the level's 其他; None for an unknown level 1."""
@@ -115,9 +145,23 @@ class City:
         Counts `revision` up, for whoever prepares something from categories or rules.
         """
         self.categories = {(c.level1, c.level2): c for c in (*self.own_categories.values(), *categories)}
-        self.matrix = self.matrix.model_copy(update={"rules": (*self._own_rules, *rules)})
+        self._added_rules = tuple(rules)
         self.__dict__.pop("services", None)
+        self._set_rules()
+
+    def set_learned(self, learn: Callable[[Rule], Rule]) -> None:
+        """Replace what is done to each rule of the files: what returned tickets taught. Counts `revision` up."""
+        self._learn = learn
+        self._set_rules()
+
+    def _set_rules(self) -> None:
+        rules = (*map(self._learn, self._own_rules), *self._added_rules)
+        self.matrix = self.matrix.model_copy(update={"rules": rules})
         self.revision += 1
+
+    def elements_of(self, category1: str, category2: str | None, matter: str | None = None) -> tuple[Element, ...]:
+        """What a usable ticket needs to tell, what matters most first: by matter, else level 2, else level 1."""
+        return self.elements.of(category1, category2, matter)
 
     def group_code(self, level1: str) -> str:
         """The first part of the service codes under a first-level category; KeyError for an unknown one."""
@@ -139,12 +183,58 @@ class City:
         """Open311 service code → category."""
         return {category.service_code: category for category in self.categories.values()}
 
+    @cached_property
+    def district_words(self) -> dict[str, str]:
+        """Every name by which a district is called → the district."""
+        return {word: d.name for d in self.facts.districts for word in (d.name, d.short, *d.aliases)}
+
     def district(self, name: str) -> District | None:
         return self._districts.get(name)
 
     def resolve_place(self, text: str) -> Place:
         """The grid path of a place as a resident wrote it; unresolved: empty path, confidence 0, text kept."""
         return self.gazetteer.resolve(text)
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """West, south, east, north in degrees: of the outlines, else as city.yml says; None where neither is there."""
+        return self.outlines.bounds if self.outlines else self.facts.bounds
+
+    def locate(self, lat: float, long: float) -> Place | None:
+        """The district at coordinates (degrees, WGS 84); None outside the city and where it has no outlines."""
+        district = self.outlines.district(lat, long) if self.outlines else None
+        if district is None:
+            return None
+        return Place(f"{lat:.6f},{long:.6f}", (self.name, district), district, _LOCATED)
+
+    def coordinate_problem(self, lat: float, long: float) -> str | None:
+        """What is wrong with coordinates, in words for who gave them; None where they may be of this city."""
+        if self.bounds is None or self._holds(lat, long):
+            return None
+        if self._holds(long, lat):
+            return "经度和纬度好像填反了，请对调后再提交。"
+        return f"这个坐标不在{self.name}范围内，请核对，或改用文字说明地点。"
+
+    def _holds(self, lat: float, long: float) -> bool:
+        if self.outlines:
+            return self.outlines.district(lat, long) is not None
+        west, south, east, north = self.bounds or (-180, -90, 180, 90)
+        return west <= long <= east and south <= lat <= north
+
+    def find_place(self, place: str | None, text: str, lat: float | None = None, long: float | None = None) -> Place:
+        """Where a request is: the place given, else the district that its text names, else its coordinates.
+
+        Where words and coordinates tell of two districts, the words decide and `contradicted_by` names the other.
+        """
+        found = self.resolve_place(place or "")
+        if found.district is None and (said := self.gazetteer.district_said(text)):
+            found = Place(found.text, (self.name, said), said, _SAID)
+        located = self.locate(lat, long) if lat is not None and long is not None else None
+        if located is None or located.district == found.district:
+            return found
+        if found.district is None:
+            return replace(located, text=found.text or located.text)
+        return replace(found, contradicted_by=located.district)
 
     def text(self, key: str, **values: object) -> str:
         """The canned text `key` with its values; KeyError for an unknown key or a value that is missing."""
@@ -160,6 +250,12 @@ def _facts(source: Source) -> CityFacts:
         ZoneInfo(facts.time_zone)
     except (ZoneInfoNotFoundError, ValueError):
         source.fail(f"time zone {facts.time_zone!r} is unknown: use an IANA name such as Asia/Shanghai", "time_zone")
+    if facts.bounds:
+        west, south, east, north = facts.bounds
+        if abs(south) > 90 or abs(north) > 90:
+            source.fail("bounds: latitude and longitude are swapped: write [west, south, east, north]", "bounds")
+        if not (-180 <= west < east <= 180 and south < north):
+            source.fail("bounds: write [west, south, east, north] in degrees, rising", "bounds")
     seen: dict[str, str] = {}
     for index, district in enumerate(facts.districts):
         if district.code == "00":
@@ -272,6 +368,15 @@ def _matrix(
                 f"department {rule.department!r} is unknown: add it to district_departments in units.yml",
                 *where, "department",
             )  # fmt: skip
+        if rule.first_handler:
+            first = rule.first_handler
+            if first.handler not in units or units[first.handler].kind != "social":
+                source.fail(
+                    f"first handler {first.handler!r} is no unit of kind social: add it to units.yml or correct it",
+                    *where, "first_handler",
+                )  # fmt: skip
+            if (first.hours is None) == (first.working_hours is None):
+                source.fail("a first handler has hours or working_hours, one of the two", *where, "first_handler")
         if rule.deadline and rule.deadline not in deadlines.classes:
             source.fail(f"deadline class {rule.deadline!r} is unknown: correct it", *where, "deadline")
         if rule.matter is None:
@@ -289,6 +394,27 @@ def _matrix(
     for category in known - defaults:
         source.fail(f"category {category} has no rule without matter: add one", "rules")
     return matrix
+
+
+def _with_sayings(source: Source, matrix: ResponsibilityFile) -> ResponsibilityFile:
+    """The matrix with the words of sayings.yml."""
+    sayings = parse(source, dict[str, Sayings])
+    names = {rule.name for rule in matrix.rules}
+    for name, found in sayings.items():
+        if name not in names:
+            source.fail(
+                f"{name!r} is no rule of responsibility.yml: write its matter, or 一级/二级 of a rule without one", name
+            )
+        seen: set[str] = set()
+        said = [(kind, *pair) for kind in ("clear", "vague") for pair in enumerate(getattr(found, kind))]
+        for kind, index, word in said:
+            if not all(part.strip() == part and part for part in word.split("+")):
+                source.fail(f"{word!r} has an empty part: write 词 or 词+词 without blanks", name, kind, index)
+            if word in seen:
+                source.fail(f"{word!r} is there twice under {name}: remove one", name, kind, index)
+            seen.add(word)
+    rules = tuple(rule.model_copy(update={"sayings": sayings.get(rule.name, Sayings())}) for rule in matrix.rules)
+    return matrix.model_copy(update={"rules": rules})
 
 
 def _calendar(source: Source) -> Calendar:

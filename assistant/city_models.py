@@ -32,6 +32,16 @@ class District(_Model):
     aliases: tuple[str, ...] = ()
 
 
+class Merging(_Model):
+    """Requests that tell of the same event. `window_days`: how far back open tickets are compared with.
+
+    `automatic`: from which score (0..1) on a ticket is merged by itself; None: people merge.
+    """
+
+    window_days: float = Field(default=30, gt=0, le=365)
+    automatic: float | None = Field(default=None, ge=0.5, le=1)
+
+
 class CityFacts(_Model):
     """city.yml."""
 
@@ -43,6 +53,8 @@ class CityFacts(_Model):
     ticket_prefix: str = Field(pattern=r"^[A-Z]{2}$")
     districts: tuple[District, ...] = Field(min_length=1)
     elsewhere: tuple[str, ...] = ()
+    bounds: tuple[float, float, float, float] | None = None  # west, south, east, north in degrees, WGS 84
+    merging: Merging = Merging()
 
 
 class CategoryEntry(_Model):
@@ -76,11 +88,11 @@ class Category(_Model):
 
 
 class Unit(_Model):
-    """A responsible unit. `kind`: centre, bureau, utility, party, district, other."""
+    """A responsible unit. `kind`: centre, bureau, utility, party, district, social (no part of government), other."""
 
     name: str
     full: str
-    kind: Literal["centre", "bureau", "utility", "party", "district", "other"]
+    kind: Literal["centre", "bureau", "utility", "party", "district", "social", "other"]
     aliases: tuple[str, ...] = ()
 
 
@@ -89,8 +101,29 @@ class UnitsFile(_Model):
     district_departments: tuple[str, ...]
 
 
+class FirstHandler(_Model):
+    """A unit of kind social that has a request first, for so many real or working hours (one of the two).
+
+    `when`: words of which one must be said, where there are any. `unless`: words with which a request goes to the lead
+    unit at once: the handler itself is complained about.
+    """
+
+    handler: str
+    hours: float | None = Field(default=None, gt=0)
+    working_hours: float | None = Field(default=None, gt=0)
+    when: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+
+
+class Sayings(_Model):
+    """How residents speak of a matter without its name. `a+b`: both are said. `vague`: said of other matters too."""
+
+    clear: tuple[str, ...] = ()
+    vague: tuple[str, ...] = ()
+
+
 class Rule(_Model):
-    """One row of the responsibility matrix; see the head of responsibility.yml."""
+    """One row of the responsibility matrix; see the head of responsibility.yml. `sayings` come from sayings.yml."""
 
     category: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(min_length=1)
     matter: str | None = None
@@ -101,7 +134,14 @@ class Rule(_Model):
     local: bool = True
     assist: tuple[str, ...] = ()
     deadline: str | None = None
+    first_handler: FirstHandler | None = None
     basis: str = Field(min_length=2)
+    sayings: Sayings = Field(default=Sayings(), exclude=True)
+
+    @property
+    def name(self) -> str:
+        """The matter, or the category of a rule without one."""
+        return self.matter or self.category[0]
 
 
 class ResponsibilityFile(_Model):
@@ -129,9 +169,22 @@ class DeadlineRule(_Model):
     deadline: tuple[str, ...] = ()
 
 
+class TimedSteps(_Model):
+    """What happens by itself. 督办 comes so many real hours after the due time.
+
+    `answer_wait_days`: working days that a ticket waits for the resident's answer. `callback_wait_days`: days that a
+    resolved ticket waits for the resident to say whether it is solved.
+    """
+
+    supervise_after_hours: float = Field(default=0, ge=0)
+    answer_wait_days: float = Field(default=5, gt=0)
+    callback_wait_days: float = Field(default=7, gt=0)
+
+
 class DeadlinesFile(_Model):
     classes: dict[str, DeadlineClass]
     rules: tuple[DeadlineRule, ...] = Field(min_length=1)
+    steps: TimedSteps = TimedSteps()
 
 
 def _ordered(value: tuple[tuple[time, time], ...]) -> tuple[tuple[time, time], ...]:

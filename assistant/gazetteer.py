@@ -19,6 +19,11 @@ _ROAD_NEXT = re.compile(
 )
 _ANONYMISED = re.compile(r"[A-Za-zＡ-Ｚａ-ｚ]\d*(?:市|区|县|镇|街道|乡|村|小区|路)")
 _FUZZY_TOKEN = re.compile(r"[\u4e00-\u9fff]{2,8}?(?:街道|社区|区|镇|乡|村|路|街|大道)")
+# A district's bare name is one in such company; alone it may be a road, a bank, or going to the street (上街).
+_AROUND_HERE = re.compile(r"^(?:[这那](?:边|里|儿|块|片|一)|一带|本地|境内|城里|农村|乡下)")
+_COMING_FROM = re.compile(r"(?:住在|[住到于]|老家|来自|(?:家|注册|户口|工作|[我俺咱]们?|[人车店厂]|^|[,。、 ])在)$")
+_CLAUSE_START = re.compile(r"(?:^|[,。,、;!?\s]|我是|[我俺咱]们?)$")
+_NAME_ENDS = re.compile(r"^(?!的时候|买|转|逛|走|技|新|大|人民|银行|地区|城际|海绵)")
 _MAX_CHARS = 200
 _FUZZY_FACTOR = 0.65
 _PARTIAL = 0.6  # weight of a name without its 街道 or 社区
@@ -30,13 +35,14 @@ class Place:
     """`grid_path`: city, district, street, community as far as known; empty when the place is not one of the city.
 
     `confidence`: 0.95 community, 0.9 street, 0.85 landmark or road, 0.8 district only, less for partial names and
-    typos, 0 unresolved.
+    typos, 0 unresolved. `contradicted_by`: the district of the coordinates, where it is another one.
     """
 
     text: str
     grid_path: tuple[str, ...]
     district: str | None
     confidence: float
+    contradicted_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,8 @@ class Gazetteer:
         if district is None and not hits:
             district, rest = self._take_district_typo(rest)
             hits = self._scan(rest, district) if district else hits
+        if district is None and not hits:
+            district = self.district_said(rest)
         return self._decide(written, district, hits, said_city)
 
     def paths(self) -> list[tuple[str, ...]]:
@@ -123,12 +131,16 @@ class Gazetteer:
         return sorted(found)
 
     def district_said(self, text: str) -> str | None:
-        """The district that a longer text names in full (金水区, 中牟县), first mention; None where there is none."""
+        """The district that a longer text names (金水区, 高新区, 在新郑, 惠济这边), first mention; None without one."""
         plain = unicodedata.normalize("NFKC", text)[:_MAX_CHARS]
         if _ANONYMISED.search(plain):
             return None
-        full = ((plain.find(d.name), d.name) for d in self._facts.districts if d.name in plain)
-        return min(full, default=(0, None))[1]
+        found: tuple[int, int, str] | None = None
+        for word, name in self._district_words:
+            at = self._said_at(plain, word)
+            if at is not None and (found is None or (at, -len(word)) < found[:2]):
+                found = (at, -len(word), name)
+        return found[2] if found else None
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -220,6 +232,30 @@ class Gazetteer:
             return None, text
         at, length, name = found
         return name, text[:at] + text[at + length :]
+
+    def _said_at(self, text: str, word: str) -> int | None:
+        """Where `word` means the district: 中牟县 anywhere (but not 新郑市场), 中牟 only as 在中牟 or 中牟这边."""
+        for match in re.finditer(re.escape(word), text):
+            before, after = text[: match.start()], text[match.end() :]
+            if word[-1] in "区县市":
+                if not (word[-1] == "市" and after.startswith("场")):
+                    return match.start()
+                continue
+            if _ROAD_NEXT.match(after) or self._name_goes_on(text, match.start(), match.end()):
+                continue
+            named = _COMING_FROM.search(before) or (_CLAUSE_START.search(before) and after.startswith("的"))
+            if _AROUND_HERE.match(after) or (named and _NAME_ENDS.match(after)) or self._begins(after, word):
+                return match.start()
+        return None
+
+    def _begins(self, text: str, word: str) -> bool:
+        """Whether `text` begins with a street or community of the district that is called `word`: 中牟 + 黄店."""
+        district = next(name for known, name in self._district_words if known == word)
+        return any(
+            self._fits(name, district)
+            for end in range(2, min(len(text), self._longest) + 1)
+            for name in self._names.get(text[:end], ())
+        )
 
     def _name_goes_on(self, text: str, start: int, end: int) -> bool:
         """Whether a longer name begins at `start`: 新郑 in 新郑机场."""

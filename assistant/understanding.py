@@ -67,5 +67,32 @@ class CachingReader:
                 return known.vector[np.newaxis]
         return self.reader.embed(texts, kind)
 
+    async def aembed(self, text: str) -> npt.NDArray[np.float32]:
+        """The vector of a passage, of length 1, without blocking the event loop."""
+        loop = asyncio.get_running_loop()
+        vectors = await loop.run_in_executor(self._thread, lambda: self.embed([text], "passage"))
+        return np.asarray(vectors[0], np.float32)
+
     def close(self) -> None:
         self._thread.shutdown()
+
+
+class Phrases:
+    """Vectors of texts as questions; what many are compared with is embedded once for each encoder."""
+
+    def __init__(self, reader: CachingReader, *, size: int = 4096) -> None:
+        self._reader = reader
+        self._known: LRUCache[tuple[str, str], npt.NDArray[np.float32]] = LRUCache(size)
+        self._lock = Lock()
+
+    def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(number of texts, width), of length 1; blocks."""
+        encoder = self._reader.encoder_id
+        with self._lock:
+            found = {text: self._known.get((encoder, text)) for text in texts}
+        for text, vector in found.items():
+            if vector is None:
+                vector = found[text] = self._reader.embed([text], "query")[0]
+                with self._lock:
+                    self._known[encoder, text] = vector
+        return np.array([found[text] for text in texts], np.float32)

@@ -1,74 +1,86 @@
 """Which unit leads: category × matter × place through the responsibility matrix, with the reason in words.
 
-Every rule gets a weight, the product of two things: how likely its category is (from the model's confidences,
-smoothed, as a model is sometimes sure and wrong) and how much of what the resident wrote names its matter (naive Bayes
-with hand-set log-likelihoods). Weights of rules that lead to the same unit add up; the share of the best unit is the
-confidence.
+Every rule gets a likelihood (`evidence.py`). Those of rules that lead to the same unit add up; the sum of the best unit
+is the confidence, and below the city's threshold a person decides.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from assistant.city import City, Place
-from assistant.city_models import Category, Rule
+from assistant.city_models import Category, FirstHandler, Rule
+from assistant.tickets.evidence import Embed, Evidence, Weights, likelihoods, probabilities_of
 from assistant.tickets.model import Candidate, Routing
 
 __all__ = ["Route", "Router"]
 
-_UNSTATED = 0.7  # confidence of a category when none is given (a person chose it, or an older client)
-_TRUST = 0.85  # how often a model that is fully sure is right
-_SECOND_HOME = 0.9  # a rule's further categories against its first
-_UNNAMED = math.log(0.15)  # a matter of which no word was said
-_WORD = {1: 0.5, 2: 1.8, 3: 2.3}  # log-likelihood of a word by its length; longer ones count as _LONG_WORD
-_LONG_WORD = 2.8
-_KEYWORD_FACTOR = 0.6  # a category's keywords against a matter's words
-_MOST_EVIDENCE = 6.0
-_HEAD_CHARS, _TAIL_FACTOR = 160, 0.5  # words far down in a long text count half
+# Fitted by benchmarks/routing.py --fit.
+WITH_LIKENESS = Weights(
+    trust=0.9439, family=0.4286, second_home=0.8717, prior=0.4742, words=(1.72, 2.12, 2.53, 0.51), most=9.5261,
+    unnamed=-1.287, unnamed_matter=-1.4604, likeness=1.5881, spread=0.0166,
+)  # fmt: skip
+WORDS_ONLY = Weights(
+    trust=0.9569, family=0.4889, second_home=0.8479, prior=0.7672, words=(2.83, 3.29, 4.91, 1.08), most=13.7821,
+    unnamed=-1.5341, unnamed_matter=-1.8804,
+)  # fmt: skip
+
+
+_DECIDED = 0.5  # threshold for a category that was decided; a danger does not wait for a person
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`deadline`: the deadline class that category and matter call for. `service_code`: for the dispatch API."""
+    """`lead_unit` answers for the request; `first_handler`, where one is named, has it first, for `handler_hours`
+    (working hours where `handler_working`).
+
+    `matter`: the matter of the chosen rule, None for a rule of a whole category and where a person decides.
+    `deadline`: the deadline class that category and matter call for. `service_code`: for the dispatch API.
+    """
 
     lead_unit: str
     assisting_units: tuple[str, ...]
     routing: Routing
     deadline: str
     service_code: str
+    matter: str | None = None
+    first_handler: str | None = None
+    handler_hours: float | None = None
+    handler_working: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A rule with what never changes. `words`: with their log-likelihoods."""
-
     rule: Rule
     is_component: bool
-    words: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
-    prepared: _Prepared
-    weight: float
-    unit: str
-    matter: str
+class _Matrix:
+    """What is prepared of the city's matrix at one revision."""
+
+    revision: int
+    evidence: Evidence
+    rules: tuple[_Prepared, ...]
 
 
 class Router:
     """Applies one city's matrix. Holds no state beside what it has prepared of it."""
 
-    def __init__(self, city: City) -> None:
-        self._city = city
+    def __init__(self, city: City, embed: Embed | None = None, weights: Weights | None = None) -> None:
+        """`embed`: of the language model, so that likeness counts beside words. `weights`: others than the fitted."""
+        self._city, self._embed = city, embed
         self._threshold = city.matrix.threshold
-        self._prepare()
+        self._weights = weights or (WORDS_ONLY if embed is None else WITH_LIKENESS)
+        self._matrix = self._prepare()
 
-    def _prepare(self) -> None:
-        self._revision = self._city.revision
-        self._rarity = _rarity(self._city.matrix.rules)
-        self._rules = [self._prepared(rule) for rule in self._city.matrix.rules]
+    def _prepare(self) -> "_Matrix":
+        revision = self._city.revision
+        rules = tuple(self._prepared(rule) for rule in self._city.matrix.rules)
+        return _Matrix(revision, Evidence(self._city, self._embed), rules)
 
     def route(
         self,
@@ -77,93 +89,116 @@ class Router:
         text: str,
         place: Place,
         confidences: Mapping[str, Any] | None = None,
+        *,
+        urgency: str | None = None,
     ) -> Route:
-        """`text`: title and description. `category1` must be one of the city's; `category2` may be unknown."""
-        if self._revision != self._city.revision:
-            self._prepare()
+        """`text`: title and description. `category1` must be one of the city's; `category2` may be unknown.
+
+        `confidences`: of a draft; without them a person chose the category. `candidates` in it, pairs of "level 1/level
+        2" and probability, is what the model weighed. A danger (`urgency` 特急) has no first handler.
+        """
+        # Replaced as a whole: requests are routed in several threads.
+        matrix = self._matrix
+        if matrix.revision != self._city.revision:
+            matrix = self._matrix = self._prepare()
         given = confidences or {}
-        likely = self._categories(category1, category2, given)
-        scored = [self._score(prepared, likely, text, place) for prepared in self._rules]
-        total = sum(item.weight for item in scored)
-        shares: dict[str, float] = defaultdict(float)
-        leading: dict[str, _Scored] = {}
-        for item in scored:
-            shares[item.unit] += item.weight / total
-            if item.unit not in leading or item.weight > leading[item.unit].weight:
-                leading[item.unit] = item
-        ranked = sorted(leading, key=lambda unit: -shares[unit])[:3]
-        best, confidence = leading[ranked[0]], min(0.99, shares[ranked[0]])
+        ranked, shares = self._rank(matrix, category1, category2, text, place, given)
+        best, confidence = ranked[0], min(0.99, shares[ranked[0].unit])
+        rule, lead = best.prepared.rule, best.unit
         model = given.get("model")
-        review = confidence < self._threshold
-        rule = best.prepared.rule
+        threshold = min(self._threshold, _DECIDED) if self._decided(category1, category2, given) else self._threshold
+        doubt = self._doubt(best, confidence, threshold, place)
         category = self._category_of(rule, category1, category2)
-        lead = best.unit
-        reason = self._reason(best.prepared, best.matter, lead, place)
-        if review:
-            reason = (
-                f"系统判断可能由{lead}承办（{best.matter}），但把握不足，按首接负责交{self._city.matrix.first_receiver}，"
-                "由工作人员确定承办单位。"
-            )
+        handler = None if doubt or urgency == "特急" else _handler(rule, text)
+        reason = doubt or self._reason(best.prepared, rule.name, lead, place)
+        if handler:
+            reason += f"先由{handler.handler}处理，{_span(handler)}内未办好转{lead}。"
         routing = Routing(
             reason=reason,
             confidence=round(confidence, 3),
             candidates=tuple(
-                Candidate(unit, leading[unit].matter, round(min(0.99, shares[unit]), 3)) for unit in ranked
+                Candidate(one.unit, one.prepared.rule.name, round(min(0.99, shares[one.unit]), 3)) for one in ranked
             ),
-            review=review,
+            review=bool(doubt),
             model_version=str(model) if model is not None else None,
             place_confidence=place.confidence,
+            deadline=rule.deadline or category.deadline,
         )
-        chosen = self._city.matrix.first_receiver if review else lead
         return Route(
-            lead_unit=chosen,
-            assisting_units=() if review else self._assisting(rule, lead, place),
+            lead_unit=self._city.matrix.first_receiver if doubt else lead,
+            assisting_units=() if doubt else self._assisting(rule, lead, place),
             routing=routing,
             deadline=rule.deadline or category.deadline,
             service_code=category.service_code,
+            matter=None if doubt else rule.matter,
+            first_handler=handler.handler if handler else None,
+            handler_hours=(handler.working_hours or handler.hours) if handler else None,
+            handler_working=bool(handler and handler.working_hours),
         )
+
+    def warm(self) -> None:
+        """Let the language model see the matrix now and not with the first request; blocks for seconds."""
+        self._matrix.evidence.warm()
+
+    def unit_of(self, rule: Rule, place: Place) -> str:
+        """The unit that leads there when `rule` applies."""
+        return self._unit(self._prepared(rule), place)
 
     # --- scoring ---------------------------------------------------------------------------------------------------
 
-    def _categories(self, category1: str, category2: str | None, given: Mapping[str, Any]) -> dict[str, float]:
-        """How likely each `level1/level2` is; sums to one."""
-        sure1 = _TRUST * _number(given.get("category1"), _UNSTATED)
-        sure2 = _TRUST * _number(given.get("category2"), _UNSTATED)
-        inside = [category.level2 for category in self._city.categories_of(category1)]
-        outside = len(self._city.categories) - len(inside)
-        likely = {}
-        for level1, level2 in self._city.categories:
-            if level1 != category1:
-                share = (1 - sure1) / outside
-            elif category2 not in inside:
-                share = sure1 / len(inside)
-            elif level2 == category2:
-                share = sure1 * sure2
-            else:
-                share = sure1 * (1 - sure2) / max(1, len(inside) - 1)
-            likely[f"{level1}/{level2}"] = share
-        return likely
+    def _rank(
+        self,
+        matrix: _Matrix,
+        category1: str,
+        category2: str | None,
+        text: str,
+        place: Place,
+        given: Mapping[str, Any],
+    ) -> tuple[list["_Leading"], dict[str, float]]:
+        """The best rule of each of the three likeliest units, and how likely the units are."""
+        inside = [f"{category1}/{category.level2}" for category in self._city.categories_of(category1)]
+        chosen = f"{category1}/{category2}"
+        likely = probabilities_of(chosen if chosen in inside else category1, inside, given)
+        evidence = matrix.evidence
+        found = likelihoods(evidence.features(likely, text), self._weights, evidence.of_matter, evidence.categories)
+        if self._decided(category1, category2, given):
+            own = np.where([chosen in rule.category for rule in evidence.rules], found, 0.0)
+            sure = likely.get(chosen, 0.0)
+            found = sure * own / own.sum() + (1 - sure) * found
+        shares: dict[str, float] = defaultdict(float)
+        leading: dict[str, _Leading] = {}
+        for prepared, likelihood in zip(matrix.rules, found.tolist(), strict=True):
+            unit = self._unit(prepared, place)
+            shares[unit] += likelihood
+            if unit not in leading or likelihood > leading[unit].likelihood:
+                leading[unit] = _Leading(prepared, unit, likelihood)
+        return sorted(leading.values(), key=lambda one: -shares[one.unit])[:3], shares
+
+    def _decided(self, category1: str, category2: str | None, given: Mapping[str, Any]) -> bool:
+        """Whether only the category's own rules are asked: a rule decided (dangers), or staff taught the category so
+        that its requests go to its unit."""
+        known = (category1, category2 or "")
+        return known in self._city.categories and (bool(given.get("rule")) or known not in self._city.own_categories)
 
     def _prepared(self, rule: Rule) -> _Prepared:
         category = self._city.category(*rule.category[0].split("/"))
         assert category is not None  # the loader checks every rule's categories
-        words, factor = rule.words, 1.0
-        if rule.matter is None:
-            # A keyword that names a matter speaks for the matter's rule, not for the rest of the category.
-            words, factor = tuple(w for w in category.keywords if w not in self._rarity), _KEYWORD_FACTOR
-        strengths = ((word, factor * _WORD.get(len(word), _LONG_WORD) * self._rarity.get(word, 1.0)) for word in words)
-        return _Prepared(rule, (rule.kind or category.kind) == "component", tuple(strengths))
+        return _Prepared(rule, (rule.kind or category.kind) == "component")
 
-    def _score(self, prepared: _Prepared, likely: Mapping[str, float], text: str, place: Place) -> _Scored:
-        rule = prepared.rule
-        prior = likely[rule.category[0]]
-        for other in rule.category[1:]:
-            prior = max(prior, likely[other] * _SECOND_HOME)
-        evidence = _evidence(prepared.words, text)
-        if rule.matter is not None and not evidence:
-            evidence = _UNNAMED
-        weight = prior * math.exp(min(evidence, _MOST_EVIDENCE))
-        return _Scored(prepared, weight, self._unit(prepared, place), rule.matter or rule.category[0])
+    def _doubt(self, best: "_Leading", confidence: float, threshold: float, place: Place) -> str | None:
+        """Why a person must decide; None where nobody need."""
+        first = self._city.matrix.first_receiver
+        if place.contradicted_by and self._local_unit(best.prepared.rule, place) is not None:
+            return (
+                f"所写地点在{place.district}，坐标在{place.contradicted_by}，两者不一致，按首接负责交{first}，"
+                "由工作人员核实地点。"
+            )
+        if confidence < threshold:
+            return (
+                f"系统判断可能由{best.unit}承办（{best.prepared.rule.name}），但把握不足，按首接负责交{first}，"
+                "由工作人员确定承办单位。"
+            )
+        return None
 
     # --- the matrix ------------------------------------------------------------------------------------------------
 
@@ -209,25 +244,21 @@ class Router:
         return tuple(dict.fromkeys(unit for unit in units if unit != lead))
 
 
-def _evidence(words: tuple[tuple[str, float], ...], text: str) -> float:
-    found = [(word, strength) for word, strength in words if word in text]
-    total = 0.0
-    for word, strength in found:
-        # 电梯 inside 电梯故障 is the same evidence.
-        if any(word != other and word in other for other, _ in found):
-            continue
-        total += strength * (1.0 if text.find(word) < _HEAD_CHARS else _TAIL_FACTOR)
-    return total
+@dataclass(frozen=True, slots=True)
+class _Leading:
+    """The likeliest of the rules that lead to a unit."""
+
+    prepared: _Prepared
+    unit: str
+    likelihood: float
 
 
-def _rarity(rules: tuple[Rule, ...]) -> dict[str, float]:
-    """1 for a word that one matter claims, less for a word of several."""
-    count: dict[str, int] = {}
-    for rule in rules:
-        for word in rule.words:
-            count[word] = count.get(word, 0) + 1
-    return {word: 1 / n for word, n in count.items()}
+def _handler(rule: Rule, text: str) -> FirstHandler | None:
+    first = rule.first_handler
+    if first is None or any(word in text for word in first.unless):
+        return None
+    return first if not first.when or any(word in text for word in first.when) else None
 
 
-def _number(value: Any, default: float) -> float:
-    return min(1.0, max(0.0, float(value))) if isinstance(value, int | float) else default
+def _span(first: FirstHandler) -> str:
+    return f"{first.working_hours:g}个工作小时" if first.working_hours else f"{first.hours:g}小时"

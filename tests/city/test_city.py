@@ -102,7 +102,19 @@ MISTAKES = [
     ("responsibility.yml", "matter: 征兵, words:", "matter: 征兵, word:", "key 'word' is unknown"),
     ("responsibility.yml", "  gas: 城乡", "  gass: 城乡", "danger 'gass' is unknown"),
     ("responsibility.yml", "fire: 政法/社会治安", "fire: 政法/治安", "category '政法/治安' is unknown"),
-    ("responsibility.yml", "threshold: 0.5", "threshold: 5", "threshold"),
+    ("responsibility.yml", "threshold: 0.85", "threshold: 5", "threshold"),
+    (
+        "responsibility.yml",
+        "handler: 小区物业",
+        "handler: 某物业",
+        "first handler '某物业服务企业' is no unit of kind social",
+    ),
+    ("responsibility.yml", "working_hours: 24, when", "working_hours: 24, hours: 24, when", "one of the two"),
+    ("responsibility.yml", "working_hours: 24, when", "working_hours: -1, when", "greater than 0"),
+    ("sayings.yml", "供水:", "用水:", "'用水' is no rule of responsibility.yml"),
+    ("sayings.yml", "  clear: [过街天桥,", "  clear: [过街+,", "has an empty part"),
+    ("city.yml", "bounds: [112.70, 34.26,", "bounds: [34.26, 112.70,", "latitude and longitude are swapped"),
+    ("city.yml", "bounds: [112.70,", "bounds: [115.70,", "rising"),
     ("deadlines.yml", "{working_days: 7,", "{working_days: 7, hours: 3,", "exactly one of"),
     ("deadlines.yml", "{working_days: 7,", "{working_days: -7,", "greater than 0"),
     ("deadlines.yml", "特急], class: danger", "特急], class: peril", "deadline class 'peril' is unknown"),
@@ -148,7 +160,7 @@ def test_a_category_without_a_rule_is_named(pack: Path) -> None:
 
 def test_a_missing_text_and_a_missing_file_are_named(pack: Path) -> None:
     path = pack / "texts.yml"
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("ticket_closed")]
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("ticket_closed:")]
     path.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"texts\.yml:\d+: text 'ticket_closed' is missing: add it"):
         City.load(pack)

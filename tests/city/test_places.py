@@ -125,6 +125,31 @@ def test_every_street_and_community_of_the_gazetteer_is_found_by_its_full_path(c
     assert not wrong
 
 
+SAID = [
+    ("我是高新区一个研发楼的小包工头", "郑州高新技术产业开发区"),
+    ("航空港区当时引进我们来", "郑州航空港经济综合实验区"),
+    ("我家住在惠济，老人八十九了", "惠济区"),
+    ("俺是巩义这边的", "巩义市"),
+    ("登封的家属院没人修", "登封市"),
+    ("我妈在中牟黄店种着麦", "中牟县"),
+    ("新密岳村这边找谁", "新密市"),
+    ("公司注册在新郑，罚过一次", "新郑市"),
+    # no district is meant
+    ("我是高新技术企业", None),
+    ("上街买菜被车撞了", None),
+    ("中原银行的贷款", None),
+    ("在金水路上摔了一跤", None),
+    ("坐地铁到二七广场站", None),
+    ("新郑市场上卖的枣", None),
+    ("B市金水区", None),
+]
+
+
+@pytest.mark.parametrize(("text", "district"), SAID, ids=[text for text, _ in SAID])
+def test_a_text_names_its_district(city: City, text: str, district: str | None) -> None:
+    assert city.gazetteer.district_said(text) == district
+
+
 def test_any_text_gives_an_answer(city: City) -> None:
     for text in ("", "  ", "\u200b", "😀😀", "a" * 10_000, "区" * 5000, "金水区" * 3000, "<script>金水区</script>"):
         assert city.resolve_place(text).confidence >= 0
