@@ -117,7 +117,7 @@ class PublicApi:
         headers = {"X-Api-Key": api_key} if api_key else {}
         while True:
             params = {"start_date": start, "page": len(found) // 100 + 1, "page_size": 100}
-            rows = await self._json("GET", "/open311/v2/requests.json", params=params, headers=headers)
+            rows = await self._json("GET", "/desk/open311/v2/requests.json", params=params, headers=headers)
             found += rows
             if len(rows) < 100:
                 return found

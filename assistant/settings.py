@@ -45,9 +45,10 @@ class Settings(BaseSettings):
     embed_origins: str = ""  # sites that may embed the chat, separated by spaces: https://www.example.gov.cn
 
     # Dispatch
-    dispatch_destination: str = "desk"
+    destinations: Path | None = None  # file that defines destinations, see assistant/dispatch/definitions.py
+    dispatch_destination: str = ""  # in place of the default of the city's dispatch.yml
     dispatch_poll_s: float = 2.0
-    open311_url: str = ""  # empty: the built-in desk
+    open311_url: str = ""  # short form for a single Open311 server, which then takes all that no rule sends elsewhere
     open311_api_key: SecretStr = SecretStr("")
     open311_jurisdiction: str = ""
 

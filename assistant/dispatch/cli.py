@@ -18,10 +18,11 @@ from assistant.settings import get_settings
 app = typer.Typer(help="派单发件箱：查看没有送达的工单，重新发送。", no_args_is_help=True)
 T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON")]
+OfDestination = Annotated[str | None, typer.Option("--destination", "-d", help="只看一个目的地")]
 
 
 @app.command("list")
-def list_dead(limit: int = 100, as_json: AsJson = False) -> None:
+def list_dead(limit: int = 100, destination: OfDestination = None, as_json: AsJson = False) -> None:
     """列出放弃发送的条目和原因，以及各状态的数量。"""
 
     async def work(box: Outbox) -> dict[str, object]:
@@ -35,7 +36,7 @@ def list_dead(limit: int = 100, as_json: AsJson = False) -> None:
                 "attempts": row.attempts,
                 "reason": row.last_error,
             }
-            for row in await box.dead(limit=limit)
+            for row in await box.dead(destination=destination, limit=limit)
         ]
         return {**depth.by_state, "oldest_s": round(depth.oldest_s), "dead_rows": dead}
 
@@ -56,13 +57,14 @@ def list_dead(limit: int = 100, as_json: AsJson = False) -> None:
 @app.command()
 def replay(
     ids: Annotated[list[int] | None, typer.Argument(help="list 显示的编号；不写就是全部")] = None,
+    destination: OfDestination = None,
     commit: Annotated[bool, typer.Option("--commit", help="真正重发；不加只显示会重发哪些")] = False,
     as_json: AsJson = False,
 ) -> None:
     """把放弃发送的条目重新放进队列（同一个去重键，不会重复派单）。"""
 
     async def work(box: Outbox) -> list[int]:
-        known = [row.id for row in await box.dead(limit=100_000)]
+        known = [row.id for row in await box.dead(destination=destination, limit=100_000)]
         chosen = [each for each in known if not ids or each in ids]
         if commit:
             return [each for each in chosen if await box.replay(each, at=now())]

@@ -15,7 +15,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from assistant.db.models import DeskRequest, now
 from assistant.db.session import Database
 from assistant.errors import BadInput, Conflict, NotFound
+from assistant.open311.input import NewRequest, clean_text
 
 log = structlog.get_logger()
 
@@ -55,24 +56,6 @@ class KeyReused(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class NewRequest:
-    """A checked request as it came in; `attributes` by attribute code."""
-
-    service_code: str
-    description: str
-    address: str | None = None
-    lat: float | None = None
-    long: float | None = None
-    attributes: dict[str, Any] = field(default_factory=dict)
-    jurisdiction_id: str | None = None
-
-    def digest(self) -> str:
-        """SHA-256 of the content: two equal requests have the same."""
-        content = [self.service_code, self.description, self.address, self.lat, self.long]
-        return _digest([*content, self.attributes, self.jurisdiction_id])
-
-
-@dataclass(frozen=True, slots=True)
 class RequestFilter:
     """Which requests to list; empty means any. Times bound `requested_at`, both ends included."""
 
@@ -82,6 +65,7 @@ class RequestFilter:
     start: datetime | None = None
     end: datetime | None = None
     unit: str | None = None
+    updated_after: datetime | None = None
 
 
 class Desk:
@@ -121,7 +105,7 @@ class Desk:
         return DeskRequest(
             service_request_id=f"{at:%y%m%d}-{''.join(secrets.choice(_ID_ALPHABET) for _ in range(8))}",
             idempotency_key=key,
-            body_hash=new.digest(),
+            body_hash=_body_hash(new),
             jurisdiction_id=new.jurisdiction_id,
             service_code=new.service_code,
             description=new.description,
@@ -237,6 +221,8 @@ def _where(query: Select[Any], wanted: RequestFilter) -> Select[Any]:
         query = query.where(DeskRequest.requested_at >= wanted.start)
     if wanted.end is not None:
         query = query.where(DeskRequest.requested_at <= wanted.end)
+    if wanted.updated_after is not None:
+        query = query.where(DeskRequest.updated_at > wanted.updated_after)
     if wanted.unit:
         query = query.where(DeskRequest.agency_responsible == wanted.unit)
     return query
@@ -247,12 +233,6 @@ def return_note(row: DeskRequest) -> str | None:
     return next((note["text"] for note in reversed(row.notes) if note["kind"] == "return"), None)
 
 
-def clean_text(text: str) -> str:
-    """Without control characters, zero bytes and halves of surrogate pairs, which databases and XML refuse."""
-    text = text.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(c for c in text if c in "\n\t" or (ord(c) >= 32 and c not in "\x7f\ufffe\uffff")).strip()
-
-
 def _clean(text: str) -> str:
     cleaned = clean_text(text)
     if len(cleaned) > MAX_REPLY_CHARS:
@@ -261,9 +241,15 @@ def _clean(text: str) -> str:
 
 
 def _same_content(known: DeskRequest, new: NewRequest) -> DeskRequest:
-    if known.body_hash != new.digest():
+    if known.body_hash != _body_hash(new):
         raise KeyReused
     return known
+
+
+def _body_hash(new: NewRequest) -> str:
+    """SHA-256 of the content: two equal requests have the same."""
+    content = [new.service_code, new.description, new.address, new.lat, new.long]
+    return _digest([*content, new.attributes, new.jurisdiction_id])
 
 
 def _digest(content: list[Any]) -> str:

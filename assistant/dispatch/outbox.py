@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Update, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Update, and_, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -108,10 +108,13 @@ class Outbox:
         )
 
     async def _changed(self, statement: Update) -> bool:
+        return bool(await self._count(statement))
+
+    async def _count(self, statement: Update) -> int:
         async with self._db.begin() as session:
             result = await session.execute(statement)
             assert isinstance(result, CursorResult)
-            return bool(result.rowcount)
+            return result.rowcount
 
     # --- status back ------------------------------------------------------------------------------------------------
 
@@ -141,20 +144,26 @@ class Outbox:
 
     # --- for people -------------------------------------------------------------------------------------------------
 
-    async def dead(self, *, limit: int = 100) -> list[OutboxRow]:
+    async def dead(self, *, destination: str | None = None, limit: int = 100) -> list[OutboxRow]:
         """Rows that were given up, the newest first; `last_error` says why."""
+        query = select(OutboxRow).where(OutboxRow.state == "dead")
+        if destination is not None:
+            query = query.where(OutboxRow.destination == destination)
         async with self._db.read() as session:
-            query = select(OutboxRow).where(OutboxRow.state == "dead").order_by(OutboxRow.id.desc()).limit(limit)
-            return list(await session.scalars(query))
+            return list(await session.scalars(query.order_by(OutboxRow.id.desc()).limit(limit)))
 
     async def replay(self, outbox_id: int, *, at: datetime) -> bool:
         """Send a dead row again, under the same key; False when it is not dead."""
-        return await self._changed(
-            update(OutboxRow)
-            .where(OutboxRow.id == outbox_id, OutboxRow.state == "dead")
-            # One attempt is kept in the count: the destination is asked first whether it has the request already.
-            .values(state="pending", next_attempt_at=at, attempts=1)
-        )
+        return bool(await self._replayed(OutboxRow.id == outbox_id, at))
+
+    async def replay_all(self, *, destination: str | None = None, at: datetime) -> int:
+        """Send every dead row (of one destination) again; returns how many."""
+        return await self._replayed(OutboxRow.destination == destination if destination else true(), at)
+
+    async def _replayed(self, which: ColumnElement[bool], at: datetime) -> int:
+        # One attempt is kept in the count: the destination is asked first whether it has the request already.
+        again = {"state": "pending", "next_attempt_at": at, "attempts": 1}
+        return await self._count(update(OutboxRow).where(OutboxRow.state == "dead", which).values(**again))
 
     async def depth(self, *, at: datetime) -> Depth:
         query = select(OutboxRow.state, func.count()).where(OutboxRow.state != "sent").group_by(OutboxRow.state)

@@ -20,10 +20,14 @@ from assistant.db.session import Database
 from assistant.dispatch.destinations.base import Destination, DispatchError, Permanent, Retryable
 from assistant.dispatch.metrics import DispatchMetrics
 from assistant.dispatch.outbox import Claim, Outbox
+from assistant.dispatch.receipts import Receipts
 
 log = structlog.get_logger()
 
 DEPTH_EVERY_S = 10.0
+TIDY_EVERY_S = 3600.0
+# Far beyond the five minutes in which a signature is valid, so that a delivery repeated by hand is still known.
+RECEIPTS_KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Sender:
         if claim_s <= 0 or concurrency < 1:
             raise ValueError(f"claim_s must be positive and concurrency at least 1, not {claim_s} and {concurrency}")
         self._outbox = Outbox(db)
+        self._receipts = Receipts(db)
         self._destinations = destinations
         self._metrics = metrics or DispatchMetrics()
         self._clock = clock
@@ -90,11 +95,15 @@ class Sender:
             attempts += len(claims)
         return attempts
 
+    async def tidy(self) -> int:
+        """Forget what was kept of signed deliveries longer ago than 30 days; returns how many."""
+        return await self._receipts.forget_before(self._clock() - RECEIPTS_KEPT)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop`; what is under way then gets a few seconds to end."""
         under_way: set[asyncio.Task[None]] = set()
         stopping = asyncio.create_task(self._wake_at(stop))
-        depth_at = 0.0
+        depth_at = tidy_at = 0.0
         try:
             while not stop.is_set():
                 self._woken.clear()
@@ -102,6 +111,9 @@ class Sender:
                     if time.monotonic() >= depth_at:
                         self._metrics.show_depth(await self._outbox.depth(at=self._clock()))
                         depth_at = time.monotonic() + DEPTH_EVERY_S
+                    if time.monotonic() >= tidy_at:
+                        await self.tidy()
+                        tidy_at = time.monotonic() + TIDY_EVERY_S
                     free = self._concurrency - len(under_way)
                     claims = await self._claim(free) if free else []
                 except Exception as error:

@@ -1,7 +1,7 @@
 """A sender in a process of its own that is killed, or kills itself, in the middle of its work.
 
 `python -m tests.dispatch.doomed` starts one per line of its input (a JSON list, the arguments of `run`), forked so that
-twenty of them cost one import, and prints `start PID` and `end PID STATUS`.
+hundreds of them cost one import, and prints `start PID` and `end PID STATUS`.
 """
 
 import asyncio
@@ -9,53 +9,84 @@ import json
 import os
 import select
 import signal
+import threading
+import time
 from typing import Literal
 
+from sqlalchemy import event
 from sqlalchemy.orm import configure_mappers
 
 from assistant.db.session import Database
-from assistant.dispatch.destinations.base import Destination, Outgoing, Sent
+from assistant.dispatch.destinations.base import Destination, Outgoing, RemoteStatus, Sent
 from assistant.dispatch.destinations.open311 import Open311Destination
+from assistant.dispatch.destinations.webhook import WebhookDestination
 from assistant.dispatch.sender import RetryPolicy, Sender
 
-# claimed: the row is claimed and not sent; answered: the answer is here and not noted down; never: somebody else kills.
-Moment = Literal["claimed", "answered", "never"]
+# committing: a claim or a mark is written and not committed; claimed: the row is claimed and not sent; answered: the
+# answer is here and not noted down; any: so many milliseconds after the start; never: somebody else kills.
+Moment = Literal["committing", "claimed", "answered", "any", "never"]
 CLAIM_S = 2.0
 
 
-class Deadly:
+class Doom:
     """Ends the process without any farewell at the `nth` time the moment comes."""
 
-    def __init__(self, inner: Open311Destination, moment: Moment, nth: int) -> None:
-        self._inner, self._moment, self._left = inner, moment, nth
+    def __init__(self, moment: Moment, nth: int) -> None:
+        self._moment, self._left = moment, nth
 
-    async def send(self, row: Outgoing) -> Sent:
-        self._perhaps("claimed")
-        sent = await self._inner.send(row)
-        self._perhaps("answered")
-        return sent
-
-    status = Open311Destination.status
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    def _perhaps(self, moment: Moment) -> None:
+    def strike(self, moment: Moment) -> None:
         if moment == self._moment:
             self._left -= 1
             if self._left <= 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    def start(self) -> None:
+        if self._moment == "any":
+            threading.Thread(target=self._later, daemon=True).start()
 
-def run(db_url: str, desk_url: str, api_key: str, moment: Moment, nth: int) -> None:
+    def _later(self) -> None:
+        time.sleep(self._left / 1000)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Deadly:
+    def __init__(self, inner: Destination, doom: Doom) -> None:
+        self._inner, self._doom = inner, doom
+
+    async def send(self, row: Outgoing) -> Sent:
+        self._doom.strike("claimed")
+        sent = await self._inner.send(row)
+        self._doom.strike("answered")
+        return sent
+
+    async def status(self, remote_ids: object) -> list[RemoteStatus]:
+        return []
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def destination(kind: str, url: str, secret: str) -> Destination:
+    if kind == "webhook":
+        return WebhookDestination(url, secret=secret, trust_env=False)
+    return Open311Destination(url, api_key=secret, trust_env=False)
+
+
+def run(db_url: str, kind: str, url: str, secret: str, moment: Moment, nth: int) -> None:
     """The whole life of the process."""
+    doom = Doom(moment, nth)
+    doom.start()
 
     async def work() -> None:
-        inner = Open311Destination(desk_url, api_key=api_key, trust_env=False)
-        destination: Destination = Deadly(inner, moment, nth)  # type: ignore[assignment]
-        retry = RetryPolicy(base_s=0.1, longest_s=1)
+        db = Database(db_url)
+        event.listen(db.engine.sync_engine, "commit", lambda _: doom.strike("committing"))
         sender = Sender(
-            Database(db_url), {"desk": destination}, retry=retry, claim_s=CLAIM_S, concurrency=4, idle_s=0.05
+            db,
+            {"desk": Deadly(destination(kind, url, secret), doom)},
+            retry=RetryPolicy(base_s=0.1, longest_s=1),
+            claim_s=CLAIM_S,
+            concurrency=4,
+            idle_s=0.05,
         )
         await sender.run(asyncio.Event())
 
@@ -74,7 +105,7 @@ def main() -> None:
     _warm_up()
     children: set[int] = set()
     while True:
-        if select.select([0], [], [], 0.01)[0]:
+        if select.select([0], [], [], 0.003)[0]:
             # Byte by byte, so that no further line hides in a buffer.
             line = b""
             while not line.endswith(b"\n"):

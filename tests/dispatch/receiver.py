@@ -16,11 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from assistant.db.session import Database
 from assistant.dispatch.desk import Desk
-from assistant.dispatch.open311 import build_router
-from assistant.dispatch.services import Attribute, Catalogue, Service
+from assistant.dispatch.desk_server import build_router
+from assistant.open311.services import Attribute, Catalogue, Service
 
 API_KEY = "test-desk-key-0123456789"
 OTHER_KEY = "test-third-party-key-9876"
+SLOW_S = 0.3
 CATALOGUE = Catalogue(
     [
         Service("construction.municipal", "城市建设和市政管理", "城乡建设", "道路、照明", ("路灯", "井盖")),
@@ -42,10 +43,13 @@ CATALOGUE = Catalogue(
 
 @dataclass(frozen=True)
 class Fault:
-    """How one POST goes wrong. `refuse`: answered with `status` before anything is stored; `garble`: stored, but the
-    answer is nonsense; `lose`: stored, but no answer comes until the client gives up."""
+    """How one POST goes wrong.
 
-    kind: Literal["refuse", "garble", "lose"]
+    `refuse`: answered with `status` before anything is stored; `garble`: stored, but the answer is nonsense; `lose`:
+    stored, but no answer comes until the client gives up; `slow`: answered after a while.
+    """
+
+    kind: Literal["refuse", "garble", "lose", "slow"]
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"<html>Bad Gateway</html>"
@@ -89,10 +93,12 @@ class Faults:
             self.stored()
         if fault is not None and fault.kind == "garble":
             await _answer(send, 200, fault.body, {})
-        elif fault is not None:
+        elif fault is not None and fault.kind == "lose":
             while (await receive())["type"] != "http.disconnect":
                 pass
         else:
+            if fault is not None:
+                await asyncio.sleep(SLOW_S)
             for message in held:
                 await send(message)
 
@@ -110,7 +116,7 @@ class Receiver:
 
     @property
     def desk_url(self) -> str:
-        return f"{self.base_url}/open311/v2"
+        return f"{self.base_url}/desk/open311/v2"
 
 
 @contextmanager
@@ -146,7 +152,7 @@ def desk_server(db_url: str, port: int = 0, catalogue: Catalogue = CATALOGUE) ->
 
     app = FastAPI(lifespan=lifespan)
     router = build_router(Desk(db), catalogue, api_keys=[API_KEY, OTHER_KEY], jurisdiction_id="zhengzhou.gov.cn")
-    app.include_router(router, prefix="/open311/v2")
+    app.include_router(router, prefix="/desk/open311/v2")
     faults = Faults(app)
     with serve(faults, port) as base_url:
         yield Receiver(base_url, faults)

@@ -57,6 +57,9 @@ def test_dead_rows_are_listed_and_replayed_with_commit_only(dead_row: int) -> No
         assert "ZZ1" in invoke("list")
         assert json.loads(invoke("replay", "--json")) == {"committed": False, "ids": [dead_row]}
         assert json.loads(invoke("replay", "99", "--json")) == {"committed": False, "ids": []}
+        assert json.loads(invoke("replay", "-d", "water", "--json")) == {"committed": False, "ids": []}
+        assert json.loads(invoke("list", "-d", "water", "--json"))["dead_rows"] == []
+        assert len(json.loads(invoke("list", "-d", "desk", "--json"))["dead_rows"]) == 1
         assert json.loads(invoke("list", "--json"))["dead"] == 1
         assert json.loads(invoke("replay", "--commit", "--json")) == {"committed": True, "ids": [dead_row]}
         after = json.loads(invoke("list", "--json"))

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from assistant.db.session import Database
-from assistant.dispatch.desk import OPEN_STATES, STATE_NAMES, Desk, NewRequest, RequestFilter, return_note
+from assistant.dispatch.desk import OPEN_STATES, STATE_NAMES, Desk, RequestFilter, return_note
 from assistant.errors import BadInput, Conflict, NotFound
+from assistant.open311.input import NewRequest
 
 Operation = Callable[[Desk, str], Awaitable[object]]
 OPERATIONS: dict[str, Operation] = {

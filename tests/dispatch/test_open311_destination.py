@@ -12,8 +12,9 @@ from starlette.routing import Route
 from assistant.db.models import now
 from assistant.db.session import Database
 from assistant.dispatch.destinations.base import Outgoing, Permanent, Retryable
+from assistant.dispatch.destinations.http import MAX_ANSWER_BYTES
 from assistant.dispatch.destinations.open311 import Open311Destination
-from assistant.dispatch.destinations.open311_answers import MAX_ANSWER_BYTES, Garbled, items
+from assistant.dispatch.destinations.open311_answers import Garbled, items
 from assistant.dispatch.destinations.open311_message import reference
 from assistant.dispatch.sender import Sender
 from tests.dispatch.conftest import Clock, add_ticket, outbox, payload

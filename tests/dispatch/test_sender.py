@@ -15,8 +15,9 @@ from assistant.dispatch.destinations.open311 import Open311Destination
 from assistant.dispatch.metrics import DispatchMetrics
 from assistant.dispatch.outbox import Outbox
 from assistant.dispatch.sender import RetryPolicy, Sender
+from assistant.open311.services import Attribute, Catalogue, Service
 from tests.dispatch.conftest import Clock, add_rows, add_ticket, at_desk, outbox, until
-from tests.dispatch.receiver import API_KEY, Fault, Receiver
+from tests.dispatch.receiver import API_KEY, Fault, Receiver, desk_server
 from tests.servers import free_port
 
 LOST_ANSWER_S = 2.0
@@ -41,6 +42,25 @@ async def test_personal_data_in_a_payload_does_not_leave(db: Database, sender: S
     (request,) = await at_desk(db)
     sent = f"{request.description}{request.attributes}{request.address}{request.notes}"
     assert "13812345678" not in sent and "王小明" not in sent
+
+
+async def test_elements_and_attachments_arrive(db: Database, db_url: str, clock: Clock) -> None:
+    names = {"employer": "用人单位", "amount": "金额"}
+    told = {"employer": "某建筑公司", "amount": "三万多"}
+    # The second service has attributes of its own; one of them is called amount and takes a number.
+    wages = Service("wages", "工资", "劳动", attributes=(Attribute("amount", "金额", "number"),))
+    catalogue = Catalogue([Service("environment.pollution", "环境污染", "环境保护"), wages])
+    await add_ticket(db, "ZZ1", elements=told, attachments=["现场.jpg", "https://example.org/1.jpg"])
+    await add_ticket(db, "ZZ2", service_code="wages", elements=told)
+    with desk_server(db_url, catalogue=catalogue) as receiver:
+        destination = Open311Destination(receiver.desk_url, api_key=API_KEY, element_names=names, trust_env=False)
+        await Sender(db, {"desk": destination}, clock=clock).deliver_due()
+        await destination.close()
+    first, second = sorted(await at_desk(db), key=lambda request: request.service_code)
+    assert first.attributes["elements"] == "用人单位：某建筑公司；金额：三万多"
+    assert first.attributes["attachments"] == "现场.jpg https://example.org/1.jpg"
+    assert "金额" not in first.description
+    assert "\n用人单位：某建筑公司；金额：三万多\n来源编号：" in second.description
 
 
 async def test_a_long_description_is_shortened_with_a_note(db: Database, sender: Sender) -> None:
@@ -115,7 +135,7 @@ async def test_an_answer_lost_after_acceptance_files_nothing_twice(
     await sender.deliver_due()
     assert [row.remote_id for row in await outbox(db)] == [request.service_request_id]
     assert len(await at_desk(db)) == 1
-    assert receiver.faults.seen["POST /open311/v2/requests.json"] == 1, "it was found, not sent again"
+    assert receiver.faults.seen["POST /desk/open311/v2/requests.json"] == 1, "it was found, not sent again"
 
 
 async def test_a_lost_note_is_kept_once(
@@ -177,7 +197,7 @@ async def test_a_refusal_with_a_reason_is_dead_at_once_and_can_be_replayed(
 
 
 async def test_an_unreachable_desk_is_tried_for_a_day_and_then_given_up(db: Database, clock: Clock) -> None:
-    destination = Open311Destination(f"http://127.0.0.1:{free_port()}/open311/v2", trust_env=False)
+    destination = Open311Destination(f"http://127.0.0.1:{free_port()}/desk/open311/v2", trust_env=False)
     policy = RetryPolicy(longest_s=4 * 3600)
     sender = Sender(db, {"desk": destination}, clock=clock, jitter=lambda: 1.0, retry=policy)
     await add_ticket(db, "ZZ1")
@@ -195,10 +215,8 @@ async def test_an_unreachable_desk_is_tried_for_a_day_and_then_given_up(db: Data
 
 
 async def test_thirty_minutes_of_silence_lose_nothing(db_url: str, db: Database, clock: Clock) -> None:
-    from tests.dispatch.receiver import desk_server
-
     port = free_port()
-    destination = Open311Destination(f"http://127.0.0.1:{port}/open311/v2", api_key=API_KEY, trust_env=False)
+    destination = Open311Destination(f"http://127.0.0.1:{port}/desk/open311/v2", api_key=API_KEY, trust_env=False)
     sender = Sender(db, {"desk": destination}, clock=clock)
     for n in range(3):
         await add_ticket(db, f"ZZ{n}", "supplement")

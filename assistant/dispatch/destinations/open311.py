@@ -10,13 +10,14 @@ it (the built-in desk does). Notes to a request (supplement, reminder, withdrawa
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote
 
 import httpx
 
 from assistant.db.models import now
+from assistant.dispatch.destinations import http
 from assistant.dispatch.destinations import open311_answers as answers
 from assistant.dispatch.destinations.base import DispatchError, Outgoing, Permanent, RemoteStatus, Retryable, Sent
 from assistant.dispatch.destinations.open311_message import note_fields, reference, request_fields
@@ -25,7 +26,6 @@ from assistant.dispatch.destinations.open311_message import note_fields, referen
 CLOCK_SLACK = timedelta(hours=1)
 PAGE_SIZE = 200
 MAX_PAGES = 50
-MAX_RETRY_AFTER_S = 86_400.0
 DEFINITION_TTL_S = 3600.0
 NO_DEFINITION_TTL_S = 60.0
 NO_DEFINITION = ("http_400", "http_404", "http_405", "http_406", "http_501")
@@ -33,7 +33,10 @@ TOKEN_RETRY_S = 10.0
 
 
 class Open311Destination:
-    """`base_url`: the endpoint without a trailing slash, such as `https://host/open311/v2`; `timeout_s`: per step."""
+    """`base_url`: the endpoint without a trailing slash, such as `https://host/open311/v2`; `timeout_s`: per step.
+
+    `element_names`: what people call the elements of categories, by code.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Open311Destination:
         jurisdiction_id: str = "",
         answer_format: Literal["json", "xml"] = "json",
         timeout_s: float = 10.0,
+        element_names: Mapping[str, str] = MappingProxyType({}),
         trust_env: bool = True,
         clock: Callable[[], datetime] = now,
     ) -> None:
@@ -52,13 +56,11 @@ class Open311Destination:
         self._api_key = api_key
         self._jurisdiction = {"jurisdiction_id": jurisdiction_id} if jurisdiction_id else {}
         self._format = answer_format
+        self._element_names = element_names
         self._clock = clock
         self._declared: dict[str, tuple[float, frozenset[str]]] = {}
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
-            headers={"Accept": "application/json" if answer_format == "json" else "text/xml"},
-            trust_env=trust_env,
-        )
+        accept = {"Accept": "application/json" if answer_format == "json" else "text/xml"}
+        self._client = http.client(timeout_s=timeout_s, trust_env=trust_env, headers=accept)
 
     async def send(self, row: Outgoing) -> Sent:
         if row.operation != "create":
@@ -67,13 +69,14 @@ class Open311Destination:
             return await self._resolve_token(row.token)
         if row.retried and (found := await self._look_up(row)):
             return Sent(found)
-        fields = request_fields(row.key, row.payload, await self._declared_attributes(str(row.payload["service_code"])))
+        declared = await self._declared_attributes(str(row.payload["service_code"]))
+        fields = request_fields(row.key, row.payload, declared, self._element_names)
         item = self._first(await self._post("requests", fields, row.key))
         if remote_id := answers.text_of(item, "service_request_id"):
             return Sent(remote_id)
         if token := answers.text_of(item, "token"):
             return await self._resolve_token(token)
-        raise _garbled()
+        raise http.garbled()
 
     async def status(self, remote_ids: Sequence[str]) -> list[RemoteStatus]:
         wanted = set(remote_ids)
@@ -95,7 +98,7 @@ class Open311Destination:
             raise Permanent(f"对方不支持操作 {row.operation}。", code="unknown_operation") from None
         item = self._first(await self._post(f"requests/{quote(row.parent_id, safe='')}/notes", fields, row.key))
         if answers.text_of(item, "service_request_id") != row.parent_id:
-            raise _garbled()
+            raise http.garbled()
         return Sent(row.parent_id)
 
     async def _resolve_token(self, token: str) -> Sent:
@@ -166,57 +169,29 @@ class Open311Destination:
         params: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
     ) -> bytes:
-        url, body = f"{self._base_url}/{path}.{self._format}", bytearray()
-        try:
-            async with self._client.stream(method, url, headers=headers, params=params, data=data) as response:
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > answers.MAX_ANSWER_BYTES:
-                        raise _garbled()
-        except httpx.TimeoutException:
-            raise Retryable("对方没有及时回答。", code="timeout") from None
-        except (httpx.HTTPError, OSError):
-            raise Retryable("连不上对方，或连接中断。", code="unreachable") from None
+        url = f"{self._base_url}/{path}.{self._format}"
+        response, body = await http.exchange(self._client, method, url, headers=headers, params=params, data=data)
         if response.is_success:
-            return bytes(body)
-        raise _refusal(response, bytes(body))
+            return body
+        raise _refusal(response, body)
 
     def _items(self, body: bytes) -> list[answers.Item]:
         try:
             return answers.items(body)
         except answers.Garbled:
-            raise _garbled() from None
+            raise http.garbled() from None
 
     def _first(self, body: bytes) -> answers.Item:
         found = self._items(body)
         if len(found) != 1:
-            raise _garbled()
+            raise http.garbled()
         return found[0]
-
-
-def _garbled() -> Retryable:
-    return Retryable("对方的回答无法解析。", code="garbled")
 
 
 def _refusal(response: httpx.Response, body: bytes) -> DispatchError:
     """A refusal is final only where the server explains it the GeoReport way; a proxy or a wrong key can be mended."""
     status, problem = response.status_code, answers.problem(body)
-    reason = f"对方回答 {status}" + (f"：{problem}" if problem else "。")
+    reason, code = http.refused(response, problem)
     if 400 <= status < 500 and status not in (401, 403, 408, 425, 429) and problem:
-        return Permanent(reason, code=f"http_{status}")
-    return Retryable(reason, code=f"http_{status}", after_s=_retry_after(response.headers.get("retry-after")))
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds from a Retry-After header, which holds seconds or an HTTP date."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if seconds == seconds else None
+        return Permanent(reason, code=code)
+    return Retryable(reason, code=code, after_s=http.retry_after(response))

@@ -6,8 +6,6 @@ from xml.etree import ElementTree as ET
 
 from assistant.dispatch.destinations.base import RemoteStatus
 
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
-
 Item = dict[str, Any]
 
 

@@ -3,16 +3,16 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import Request
 
-from assistant.dispatch.desk import CLOSED_STATES, OPEN_STATES, NewRequest, RequestFilter, clean_text
-from assistant.dispatch.services import Service, zoned_time
-from assistant.errors import BadInput
+from assistant.errors import BadInput, NotFound
+from assistant.open311.services import Service, zoned_time
 from assistant.privacy import mask
 
 MAX_DESCRIPTION_CHARS = 4000
@@ -21,12 +21,38 @@ MAX_FIELDS = 200
 MAX_ADDRESS_CHARS = 400
 MAX_LISTED_IDS = 200
 MAX_PAGE_SIZE = 1000
+MAX_KEY_CHARS = 140
 LONGEST_PERIOD = timedelta(days=90)
 
 _ATTRIBUTE = re.compile(r"attribute\[([^\[\]]{1,80})\](?:\[\])?")
-_KEY = re.compile(r"[\x21-\x7e]{1,140}")
+_KEY = re.compile(r"[\x21-\x7e]+")
 
 Fields = dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """A checked request as it came in; `attributes` by attribute code. lat and long in degrees, WGS 84."""
+
+    service_code: str
+    description: str
+    address: str | None = None
+    lat: float | None = None
+    long: float | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    jurisdiction_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which requests to list; empty means any. `statuses`: open, closed. Both ends of a period are included."""
+
+    ids: Sequence[str] = ()
+    service_codes: Sequence[str] = ()
+    statuses: Sequence[str] = ()
+    start: datetime | None = None
+    end: datetime | None = None
+    updated_after: datetime | None = None
 
 
 async def read_fields(request: Request) -> Fields:
@@ -82,24 +108,62 @@ def single(fields: Fields, name: str) -> str:
     return clean_text(values[0]) if values else ""
 
 
-def idempotency_key(request: Request, scope: str) -> str | None:
-    """The header `Idempotency-Key` within the name space of one API key."""
+def api_key(request: Request, fields: Fields | None = None) -> str:
+    """The key a client offers: in the header `X-Api-Key`; for a POST also as a field, or in the address."""
+    offered = request.headers.get("x-api-key", "")
+    if fields is not None:
+        offered = offered or single(fields, "api_key") or request.query_params.get("api_key", "")
+    return offered
+
+
+def check_jurisdiction(request: Request, served: str, fields: Fields | None = None) -> None:
+    """Raises NotFound where another jurisdiction than `served` is meant; none need be given."""
+    offered = single(fields, "jurisdiction_id") if fields else ""
+    offered = offered or request.query_params.get("jurisdiction_id", "")
+    if offered and offered != served:
+        raise NotFound("没有这个 jurisdiction_id。")
+
+
+def idempotency_key(request: Request, *, longest: int = MAX_KEY_CHARS) -> str | None:
+    """The header `Idempotency-Key`; it counts within the name space of one API key."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
-    if not _KEY.fullmatch(key):
-        raise BadInput("Idempotency-Key 应为 1 到 140 个可见 ASCII 字符。")
-    return f"{scope}:{key}"
+    if len(key) > longest or not _KEY.fullmatch(key):
+        raise BadInput(f"Idempotency-Key 应为 1 到 {longest} 个可见 ASCII 字符。")
+    return key
 
 
-def new_request(fields: Fields, service: Service, jurisdiction_id: str | None) -> NewRequest:
-    """A checked request. Contact fields of the specification are not read at all: the desk keeps no personal data."""
+def clean_text(text: str) -> str:
+    """Without control characters, zero bytes and halves of surrogate pairs, which databases and XML refuse."""
+    text = text.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(c for c in text if c in "\n\t" or (ord(c) >= 32 and c not in "\x7f\ufffe\uffff")).strip()
+
+
+def description_of(fields: Fields) -> str:
+    """The description, masked. Raises BadInput for one of more than 4,000 characters."""
     description = masked(single(fields, "description"))
     if len(description) > MAX_DESCRIPTION_CHARS:
         raise BadInput(f"description 超过 {MAX_DESCRIPTION_CHARS} 个字。")
+    return description
+
+
+def new_request(
+    fields: Fields,
+    service: Service,
+    jurisdiction_id: str | None,
+    *,
+    needs_place: bool = True,
+    told: Container[str] = (),
+) -> NewRequest:
+    """A checked request, its texts masked. Contact fields of the specification are not read here.
+
+    `told`: codes of attributes that need not be given.
+    """
+    description = description_of(fields)
     lat, long = _coordinates(single(fields, "lat"), single(fields, "long"))
     address, address_id = single(fields, "address_string"), single(fields, "address_id")
-    if lat is None and not address and not address_id:
+    if needs_place and lat is None and not address and not address_id:
         raise BadInput("请提供 lat 和 long，或 address_string，或 address_id。")
     if len(address) > MAX_ADDRESS_CHARS or len(address_id) > 80:
         raise BadInput(f"address_string 超过 {MAX_ADDRESS_CHARS} 个字，或 address_id 超过 80 个字。")
@@ -107,7 +171,7 @@ def new_request(fields: Fields, service: Service, jurisdiction_id: str | None) -
     for name, values in fields.items():
         if match := _ATTRIBUTE.fullmatch(name):
             given.setdefault(match[1], []).extend(masked(clean_text(value)) for value in values)
-    attributes: dict[str, Any] = dict(service.check(given))
+    attributes: dict[str, Any] = dict(service.check(given, told=told))
     if address_id:
         attributes["address_id"] = address_id
     return NewRequest(
@@ -138,26 +202,28 @@ def _coordinates(lat: str, long: str) -> tuple[float | None, float | None]:
     return y, x
 
 
-def request_filter(query: Mapping[str, str], zone: tzinfo, at: datetime) -> RequestFilter:
-    """The filter of `GET requests`; ids override everything else, and without dates the last 90 days are meant."""
+def request_query(query: Mapping[str, str], zone: tzinfo, at: datetime) -> Query:
+    """What `GET requests` asks for; ids override everything else.
+
+    Without dates the last 90 days are meant, but for `updated_after` (an extension), which looks at older ones too.
+    """
     ids = _listed(query, "service_request_id")
     if len(ids) > MAX_LISTED_IDS:
         raise BadInput(f"一次最多查询 {MAX_LISTED_IDS} 个 service_request_id。")
     if ids:
-        return RequestFilter(ids=ids)
-    states: list[str] = []
-    for status in _listed(query, "status"):
-        if status not in ("open", "closed"):
-            raise BadInput("status 应为 open 或 closed。")
-        states += OPEN_STATES if status == "open" else CLOSED_STATES
+        return Query(ids=ids)
+    statuses = _listed(query, "status")
+    if any(status not in ("open", "closed") for status in statuses):
+        raise BadInput("status 应为 open 或 closed。")
     start, end = _time(query, "start_date", zone), _time(query, "end_date", zone)
-    if start is None:
+    updated_after = _time(query, "updated_after", zone)
+    if start is None and updated_after is None:
         start = (end or at) - LONGEST_PERIOD
-    elif end is None:
+    elif start is not None and end is None:
         end = start + LONGEST_PERIOD
-    if end is not None and not timedelta(0) <= end - start <= LONGEST_PERIOD:
+    if start is not None and end is not None and not timedelta(0) <= end - start <= LONGEST_PERIOD:
         raise BadInput("end_date 应晚于 start_date，跨度不超过 90 天。")
-    return RequestFilter(service_codes=_listed(query, "service_code"), states=states, start=start, end=end)
+    return Query((), _listed(query, "service_code"), statuses, start, end, updated_after)
 
 
 def paging(query: Mapping[str, str]) -> tuple[int, int]:
