@@ -12,6 +12,11 @@ BUTTONS = {
     # After a ticket, where the message spoke of something else too.
     "登记另一件事": "file_request",
     "先不登记": "deny",
+    # To a question of the ticket form that may be left out.
+    "跳过": "deny",
+    # Others have reported the same event (actions/same_event.py).
+    "一起跟进": "affirm",
+    "不是同一件事": "deny",
     "查工单进度": "ticket_progress",
     "补充情况": "ticket_add",
     "催办": "ticket_urge",
@@ -27,4 +32,8 @@ BUTTONS = {
     # Under the result of a ticket (assistant/tickets/service.py).
     "已经解决了": "feedback_helpful",
     "没有解决": "ticket_dissatisfied",
+    # How it was handled (actions/callback.py).
+    "满意": "feedback_helpful",
+    "一般": "feedback_helpful",
+    "不满意": "ticket_dissatisfied",
 }

@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from actions import (
+    callback,
     city_question,
     danger,
     follow_up,
@@ -45,7 +46,18 @@ from actions.services import ActionServices
 
 log = structlog.get_logger()
 
-TOPICS = (city_question, danger, follow_up, handover, policy, small_talk, supplement, ticket_form, ticket_submit)
+TOPICS = (
+    callback,
+    city_question,
+    danger,
+    follow_up,
+    handover,
+    policy,
+    small_talk,
+    supplement,
+    ticket_form,
+    ticket_submit,
+)
 MAX_TEXT_CHARS = 20_000
 
 

@@ -4,7 +4,7 @@ import re
 
 import structlog
 
-from actions import reading
+from actions import callback, reading
 from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
 from actions.wording import say_state, say_time, say_unit
@@ -18,6 +18,8 @@ _LAST4 = re.compile(r"(?<![\d*])\d{4}(?!\d)")
 _MAX_WRONG_LOOKUPS = 5
 _SHOWN = 5
 _TELLS_A_STORY_CHARS = 25
+# Longer words say why.
+_SAYS_ONLY_NO_CHARS = 10
 
 
 async def ticket_meant(
@@ -154,8 +156,13 @@ async def helpful(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if waiting is None or "解决" not in turn.text:
         reply.say("能帮上您就好，谢谢您的反馈。")
         return
-    ticket = await services.tickets.record_callback(waiting.number, solved=True, key=turn.key, actor="resident")
+    said = callback.satisfaction(turn.text)
+    ticket = await services.tickets.record_callback(
+        waiting.number, solved=True, satisfied=said, key=turn.key, actor="resident"
+    )
     reply.say(services.city.text("ticket_closed", number=ticket.number), custom={"ticket": ticket.public()})
+    if said is None and not turn.form:
+        callback.ask(turn, reply, ticket.number, callback.SATISFIED)
 
 
 @ACTIONS.action("action_ticket_dissatisfied")
@@ -165,8 +172,9 @@ async def dissatisfied(turn: Turn, services: ActionServices, reply: Reply) -> No
     if ticket is None:
         return
     city = services.city
+    reopened = ticket.state in ("待回访", "已结案")
     try:
-        if ticket.state in ("待回访", "已结案"):
+        if reopened:
             ticket = await services.tickets.record_callback(
                 ticket.number, solved=False, comment=turn.text, key=turn.key, actor="resident"
             )
@@ -180,6 +188,8 @@ async def dissatisfied(turn: Turn, services: ActionServices, reply: Reply) -> No
         reply.say(f"很抱歉没能让您满意。{error.detail}需要的话我给您转人工。", "转人工")
         return
     reply.say(f"很抱歉没能让您满意。{done}要不要和人工座席说说？", "转人工", custom={"ticket": ticket.public()})
+    if reopened and not turn.form and len(reading.trim(turn.text)) <= _SAYS_ONLY_NO_CHARS:
+        callback.ask(turn, reply, ticket.number, callback.WHY)
 
 
 @ACTIONS.action("action_correct_ticket")
@@ -199,12 +209,36 @@ async def correct(turn: Turn, services: ActionServices, reply: Reply) -> None:
 async def detail(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """A place, number or time that nobody asked for: it belongs to the latest ticket, if there is one."""
     own = await services.tickets.find(conversation_id=turn.conversation_id, limit=1)
+    if await offer_answer(turn, services, reply):
+        return
     if own:
         reply.say(f"这是要补充到工单{own[0].number}里吗，还是新的问题？", "补充情况", "我要反映问题")
     elif reading.says_what_happened(_without_details(turn)):
         reply.go_on_with("ticket_form")
     else:
         reply.say("收到。您想反映什么问题？请说说发生了什么事、在什么地方。", "转人工")
+
+
+async def offer_answer(turn: Turn, services: ActionServices, reply: Reply) -> bool:
+    """Where a unit waits for the resident's words, ask whether these are the answer; False where none waits."""
+    own = await services.tickets.find(conversation_id=turn.conversation_id, limit=_SHOWN)
+    ticket = next((ticket for ticket in own if ticket.state == "待补充"), None)
+    if ticket is None:
+        return False
+    question = next((entry.note for entry in reversed(ticket.history) if entry.operation == "ask"), None)
+    wanted = f"：“{reading.shorten(question, 80)}”" if question else ""
+    reply.put(answering={"number": ticket.number, "turn": turn.number})
+    reply.say(
+        f"工单{ticket.number}正等您补充情况{wanted}。您刚才说的是补充给它的，还是一件新的事？",
+        "补充情况",
+        "我要反映问题",
+    )
+    return True
+
+
+def answering(turn: Turn, *, turns_ago: int) -> bool:
+    """Whether the resident was asked so, that many messages ago."""
+    return (turn.slots.get("answering") or {}).get("turn") == turn.number - turns_ago
 
 
 def _without_details(turn: Turn) -> str:

@@ -76,6 +76,8 @@ class Heard:
     urgency: str
     entities: tuple[Mapping[str, Any], ...]
     confidence: Mapping[str, float]
+    candidates: tuple[tuple[str, float], ...]
+    """The likeliest categories, "level 1/level 2" with probability."""
     model_version: str
     ranking: tuple[str, ...] = ()
     matters: tuple[Matter, ...] = ()
@@ -97,6 +99,7 @@ class Heard:
             urgency=read["urgency"],
             entities=tuple(read.get("entities") or ()),
             confidence=read.get("confidence") or {},
+            candidates=tuple((name, sure) for name, sure in read["category"].get("candidates") or ()),
             model_version=read.get("model_version", ""),
             ranking=tuple(item["name"] for item in message.get("intent_ranking") or ()),
             matters=tuple(Matter(m["level1"], m.get("level2"), m["text"]) for m in told) if len(told) > 1 else (),
@@ -227,10 +230,13 @@ class Reply:
         self.responses: list[dict[str, Any]] = []
         self.asked = False  # whether the next question is asked already, in other words than usual
 
-    def ask(self, text: str, *buttons: str) -> None:
-        """Ask in place of the form's usual question."""
+    def ask(self, text: str, *buttons: str, choices: Sequence[str] = ()) -> None:
+        """Ask in place of the form's usual question. `choices`: answers to tap that the form takes word for word."""
         self.asked = True
         self.say(text, *buttons)
+        if choices:
+            shown = self.responses[-1].setdefault("buttons", [])
+            shown[:0] = [{"title": choice, "payload": choice} for choice in choices]
 
     def say(self, text: str, *buttons: str, custom: Mapping[str, Any] | None = None) -> None:
         """Add a message. A button sends its own words; raises `ValueError` for one that would not be understood."""

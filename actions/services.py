@@ -1,8 +1,11 @@
 """What the actions need of the application. `assistant.app` implements it; unit tests pass fakes."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from assistant.city import City
+from assistant.tickets.model import TicketDraft
 from assistant.tickets.service import TicketService
 from kb.answer import Answer
 from nlu.runtime import Understanding
@@ -12,6 +15,19 @@ class TextReader(Protocol):
     """`nlu.runtime.Reader`, or the application's cache around it."""
 
     def read(self, text: str) -> Understanding: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarEvent:
+    """An open ticket that tells of the same event as a draft: what a resident may know of it.
+
+    `number`: of the ticket that is acted on. `callers`: how many have reported the event.
+    """
+
+    number: str
+    callers: int
+    unit: str
+    state: str
 
 
 class ActionServices(Protocol):
@@ -40,6 +56,14 @@ class ActionServices(Protocol):
 
     async def requester_phone(self, conversation_id: str, masked: str) -> str | None:
         """The number the resident wrote, found by its masked form (`138****5678`); None if it was never written."""
+        ...
+
+    def matter(self, category1: str, category2: str | None, text: str, confidences: Mapping[str, Any]) -> str | None:
+        """The matter of the responsibility matrix that a request names; None where it is unsure."""
+        ...
+
+    async def similar(self, draft: TicketDraft) -> SimilarEvent | None:
+        """The event that a draft most probably tells of, where others have reported it."""
         ...
 
     async def channel(self, conversation_id: str) -> str:

@@ -117,6 +117,8 @@ async def fallback(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if turn.form:
         reply.say("抱歉，这句我没听明白。")
         return
+    if await follow_up.offer_answer(turn, services, reply):
+        return
     near = [_SUGGESTIONS[name] for name in turn.heard.ranking if name in _SUGGESTIONS]
     buttons = list(dict.fromkeys([*near, *_ALWAYS_SUGGESTED]))[:3]
     reply.say(

@@ -2,7 +2,7 @@
 
 import re
 
-from actions.follow_up import ticket_meant
+from actions.follow_up import answering, ticket_meant
 from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
 from assistant.errors import MinshengError
@@ -41,7 +41,7 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
             reply.utter("utter_supplement_wanted")
         return
     if turn.asked is None:
-        ticket = await ticket_meant(turn, services, reply)
+        ticket = await ticket_meant(turn, services, reply, in_state="待补充")
         if ticket is None:
             reply.put(supplement=None, requested_slot=None)
             return
@@ -58,7 +58,7 @@ def _told(turn: Turn) -> str | None:
     """What is to be added, where the first message holds it, or the one before, which we asked back about."""
     if says_something(turn.text):
         return turn.text
-    if turn.ran_in_previous_turn("action_ticket_detail"):
+    if turn.ran_in_previous_turn("action_ticket_detail") or answering(turn, turns_ago=1):
         return next((str(message.get("text")) for message in turn.previous_messages()), None)
     return None
 

@@ -1,16 +1,18 @@
 """The ticket form: from what a resident says to a confirmed ticket.
 
-Order of the questions: what happened, where, whom to call back, correct so? What a message already holds is never
-asked. The form is filled here and not by Rasa's slot mappings; a validation that sets no slot makes Rasa turn to the
-rules, which is how a question in the middle of the form is answered.
+Order of the questions: what happened, where, what the category needs (ticket_elements), whom to call back, correct so?
+What a message already holds is never asked. The form is filled here and not by Rasa's slot mappings; a validation that
+sets no slot makes Rasa turn to the rules, which is how a question in the middle of the form is answered.
 """
 
 import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from actions import reading, several
+from actions import follow_up, reading, same_event, several, ticket_elements
+from actions.buttons import BUTTONS
 from actions.danger import kind_of
+from actions.draft import draft_of
 from actions.protocol import Catalogue, Heard, Reply, Turn
 from actions.reading import ANONYMOUS, NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
@@ -20,7 +22,7 @@ from nlu.labels import FALLBACK
 ACTIONS = Catalogue()
 
 FORM = "ticket_form"
-REQUIRED = ("description", "place", "contact", "confirmed")
+REQUIRED = ("description", "place", "elements", "contact", "confirmed")
 DETAILS = (
     "request_type",
     "category",
@@ -31,6 +33,8 @@ DETAILS = (
     "confidence",
     "matters",
     "changing",
+    "element_answers",
+    "same_event",
 )
 CONTINUE = "继续登记"
 
@@ -61,6 +65,7 @@ _PASSED_ON = {
     "action_urge_ticket",
     "action_ticket_dissatisfied",
     "action_withdraw_ticket",
+    "action_end_callback",
     "action_affirm",  # to the offer of a ticket for another matter of the same message
 }
 _DESCRIBES = {"file_request", "inform_detail", "ticket_add"}
@@ -84,22 +89,42 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
     The question is asked here and not by Rasa, which saves a call in every turn.
     """
     if turn.is_new_message or (turn.came_after in _PASSED_ON and turn.asked is None):
+        if await _gives_way(turn, services, reply):
+            return
         if turn.asked is None and several.wants_next(turn):
             await _start_next(turn, services, reply)
         else:
             _take(turn, services, reply)
         if not reply.events:
             return
+        ticket_elements.hear(turn, services, reply)
+        same_event.reconsider(turn, reply)
     elif turn.form_stays_silent:
         return
     slots = reply.slots_after(turn)
     if turn.asked is not None:
         _say_what_it_means(turn, slots, reply)
+    element = None
+    if slots.get("description") is not None and slots.get("place") is not None:
+        element = ticket_elements.settle(slots, services, reply)
+        slots = reply.slots_after(turn)
     missing = next((name for name in REQUIRED if slots.get(name) is None), None)
     if missing == "confirmed":
-        _ask_confirmation(slots, reply)
+        await _ask_confirmation(turn, slots, services, reply)
+    elif missing == "elements" and element is not None:
+        ticket_elements.ask(element, slots, reply)
     elif missing and not reply.asked:
         reply.utter(f"utter_{missing}_wanted")
+
+
+async def _gives_way(turn: Turn, services: ActionServices, reply: Reply) -> bool:
+    """Whether the first words may be the answer to what a unit asked, so that no form is opened for them yet."""
+    if turn.asked is not None or not turn.is_new_message or reading.trim(turn.text) in BUTTONS:
+        return False
+    if not await follow_up.offer_answer(turn, services, reply):
+        return False
+    reply.put(requested_slot=None)
+    return True
 
 
 def _say_what_it_means(turn: Turn, slots: Mapping[str, Any], reply: Reply) -> None:
@@ -114,7 +139,15 @@ def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if turn.asked is None:
         _warn_of_danger(turn.heard, services, reply)
         start(turn, reply)
+    elif turn.asked == "elements":
+        _take_element(turn, services, reply)
+        _keep_district(turn, services, reply)
     elif turn.intent not in _ALWAYS_LEAVES or (turn.asked == "contact" and _refuses_number(turn)):
+        if turn.asked in ("contact", "confirmed") and (
+            corrected := ticket_elements.corrected(turn, services, unnamed=not _corrections(turn))
+        ):
+            reply.put(**corrected, **({"changing": None} if turn.slots.get("changing") else {}))
+            return
         {
             "description": _take_description,
             "place": _take_place,
@@ -199,10 +232,10 @@ def _earlier(turn: Turn) -> Heard | None:
     if "登记" in turn.text:
         wanted, messages = _MAY_BECOME_A_TICKET, turn.previous_messages()[:6]
     else:  # "我要反映问题", offered because the last message was not understood
-        wanted, messages = (
-            {FALLBACK, "inform_detail"},
-            [m for m in turn.previous_messages()[:1] if len(m.get("text") or "") >= 6],
-        )
+        wanted = {FALLBACK, "inform_detail"}
+        if follow_up.answering(turn, turns_ago=1):
+            wanted |= _DESCRIBES | {"inform_place"}
+        messages = [m for m in turn.previous_messages()[:1] if len(m.get("text") or "") >= 6]
     for message in messages:
         intent = (message.get("intent") or {}).get("name")
         if message.get("understanding") and intent in wanted:
@@ -220,7 +253,7 @@ def _request(heard: Heard) -> dict[str, Any]:
         "request_type": heard.request_type,
         "category": f"{heard.category1}/{heard.category2}" if heard.category2 else heard.category1,
         "urgency": heard.urgency,
-        "confidence": {**confidence, "model": heard.model_version},
+        "confidence": {**confidence, "candidates": heard.candidates, "model": heard.model_version},
     }
 
 
@@ -255,7 +288,7 @@ def _take_description(turn: Turn, reply: Reply) -> None:
         "deny",
     ):
         found |= {"matters": None} if turn.slots.get("matters") else {}
-        found |= _request(heard)
+        found |= {**_request(heard), "elements": None}
         if kind := turn.slots.get("request_type"):
             found["request_type"] = kind
         if turn.slots.get("place") is None and (place := reading.place_in(several.about_main(heard))):
@@ -298,6 +331,22 @@ def _take_place(turn: Turn, reply: Reply) -> None:
     reply.put(**found)
 
 
+def _take_element(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """The reply to a question of the category; what else it tells is taken too."""
+    if turn.intent in _ALWAYS_LEAVES:
+        return
+    if turn.intent == "correct" and (corrected := _corrections(turn)):
+        reply.put(**corrected)
+        return
+    if found := _extras(turn):
+        reply.put(**found)
+    if ticket_elements.take(turn, services, reply) or not ticket_elements.may_be_an_answer(turn):
+        return
+    if turn.intent == "nlu_fallback" and not ticket_elements.tells_something(turn.text):
+        return
+    ticket_elements.ask_again(turn, services, reply)
+
+
 def _take_contact(turn: Turn, reply: Reply) -> None:
     text, intent = turn.text, turn.intent
     found = _extras(turn)
@@ -319,7 +368,9 @@ def _take_contact(turn: Turn, reply: Reply) -> None:
 
 
 def _take_verdict(turn: Turn, reply: Reply) -> None:
-    """The reply to the summary: yes, no, or a change."""
+    """The reply to the summary: yes, no, or a change; before it, to the offer to follow what others reported."""
+    if same_event.is_offered(turn.slots) and same_event.take(turn, reply):
+        return
     text, intent, changing = turn.text, turn.intent, turn.slots.get("changing")
     if changing == "event_time" and intent in _BELONGS | _WEAK:
         reply.put(
@@ -386,8 +437,14 @@ def _refuses_number(turn: Turn) -> bool:
 # --- the summary ---------------------------------------------------------------------------------------------------
 
 
-def _ask_confirmation(slots: Mapping[str, Any], reply: Reply) -> None:
-    """Show the summary, or ask what is to be changed."""
+async def _ask_confirmation(turn: Turn, slots: Mapping[str, Any], services: ActionServices, reply: Reply) -> None:
+    """Offer what others reported already; else show the summary, or ask what is to be changed."""
+    if slots.get("same_event") is None:
+        await same_event.look(await draft_of(turn, slots, services), slots, services, reply)
+        slots = reply.slots_after(turn)
+    if same_event.is_offered(slots):
+        same_event.ask(slots, reply)
+        return
     changing = slots.get("changing")
     if changing == "event_time":
         reply.say("是什么时候发生的呢？")
@@ -407,11 +464,13 @@ def _ask_confirmation(slots: Mapping[str, Any], reply: Reply) -> None:
         lines.append(f"· 地点：{slots.get('place')}")
     if slots.get("event_time"):
         lines.append(f"· 时间：{slots['event_time']}")
+    lines += ticket_elements.summary(slots, services)
     name = (
         f"{mask_name(slots['contact_name'])} "
         if slots.get("contact_name") and slots.get("contact") != ANONYMOUS
         else ""
     )
     lines.append(f"· 联系方式：{name}{slots.get('contact')}{'（已要求保密）' if slots.get('confidential') else ''}")
+    lines += same_event.line(slots)
     lines.append("没问题就点“确认提交”。")
     reply.say("\n".join(lines), "确认提交", "修改", "取消")

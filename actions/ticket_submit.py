@@ -5,14 +5,13 @@ from typing import Any
 
 import structlog
 
-from actions import reading, several
+from actions import follow_up, several
+from actions.draft import draft_of
 from actions.protocol import Catalogue, Reply, Turn
-from actions.reading import ANONYMOUS, NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
 from actions.ticket_form import FORM, REQUIRED
 from actions.wording import say_created
 from assistant.tickets.errors import IncompleteDraft, KeyReused
-from assistant.tickets.model import TicketDraft
 
 log = structlog.get_logger()
 ACTIONS = Catalogue()
@@ -27,7 +26,9 @@ async def submit(turn: Turn, services: ActionServices, reply: Reply) -> None:
     ticket.
     """
     slots = turn.slots
-    missing = [name for name in ("draft_id", *REQUIRED) if not slots.get(name)]
+    if follow_up.answering(turn, turns_ago=0):
+        return  # the form gave way to a unit's question
+    missing = [name for name in ("draft_id", *REQUIRED) if slots.get(name) in (None, "")]
     if missing:
         log.warning("submit_incomplete", missing=missing)
         if "draft_id" in missing or "description" in missing:
@@ -36,7 +37,9 @@ async def submit(turn: Turn, services: ActionServices, reply: Reply) -> None:
             reply.go_on_with(FORM)
         return
     try:
-        ticket = await services.tickets.submit(await _draft(turn, services), key=slots["draft_id"], actor="resident")
+        ticket = await services.tickets.submit(
+            await draft_of(turn, slots, services), key=slots["draft_id"], actor="resident"
+        )
     except KeyReused:
         # An earlier confirmation arrived, its answer was lost, and the resident changed the draft meanwhile.
         await _supplement_earlier(turn, services, reply)
@@ -57,34 +60,6 @@ async def submit(turn: Turn, services: ActionServices, reply: Reply) -> None:
     _forget_draft(turn, reply, ticket.number, left)
     reply.say(say_created(services.city, ticket), "查工单进度", "补充情况", custom={"ticket": ticket.public()})
     several.offer(left, reply)
-
-
-async def _draft(turn: Turn, services: ActionServices) -> TicketDraft:
-    slots = turn.slots
-    contact, place = str(slots["contact"]), str(slots["place"])
-    category1, _, category2 = str(slots["category"]).partition("/")
-    anonymous = contact == ANONYMOUS
-    phone = None
-    if not anonymous:
-        phone = await services.requester_phone(turn.conversation_id, contact) or contact
-    return TicketDraft(
-        request_type=slots["request_type"],
-        category1=category1,
-        category2=category2 or None,
-        title=reading.title_of(several.main_words(slots)),
-        description=slots["description"],
-        place=None if place in (NO_PLACE, UNKNOWN_PLACE) else place,
-        event_time=slots.get("event_time"),
-        phone=phone,
-        name=None if anonymous else slots.get("contact_name"),
-        anonymous=anonymous,
-        confidential=bool(slots.get("confidential")),
-        urgency=slots.get("urgency") or "一般",
-        conversation_id=turn.conversation_id,
-        channel=await services.channel(turn.conversation_id),
-        confidences=dict(slots.get("confidence") or {}),
-        other_matters=several.others(slots),
-    )
 
 
 async def _supplement_earlier(turn: Turn, services: ActionServices, reply: Reply) -> None:

@@ -20,6 +20,7 @@ _STATES = {
     "已结案": "已经结案",
     "退单": "原承办单位退回，正在重新分派",
     "已撤单": "已按您的要求撤回",
+    "已并案": "和别人反映的同一件事一起办理",
 }
 
 
@@ -35,6 +36,13 @@ def say_state(state: str) -> str:
 
 def say_unit(ticket: TicketView) -> str:
     return f"{ticket.lead_unit}（工作人员正在核对）" if ticket.routing.review else ticket.lead_unit
+
+
+def say_state_of_unit(state: str, unit: str) -> str:
+    """Who is at it, to somebody who reports the same."""
+    if state in ("已派遣", "待补充", "处置中"):
+        return f"{unit}正在处理"
+    return "正在确定由哪个单位办理" if state in ("待受理", "待派遣", "退单") else f"由{unit}处理"
 
 
 def say_created(city: City, ticket: TicketView) -> str:

@@ -1,19 +1,22 @@
 """What the actions need, without models and database: a reader that follows a script, tickets in a dictionary."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from actions.services import SimilarEvent
 from assistant.city import City
 from assistant.tickets.errors import IncompleteDraft, KeyReused, TicketNotFound, TransitionRefused
+from assistant.tickets.matter import Matters
 from assistant.tickets.model import HistoryEntry, Routing, TicketDraft, TicketView
 from kb.answer import Answer, Citation
 from nlu.runtime import Entity, Label, Request, Understanding
 
 CITY = City.load(Path(__file__).resolve().parents[2] / "city" / "demo")
+MATTERS = Matters(CITY)
 DUE = datetime(2026, 11, 27, 10, 0, tzinfo=UTC)
 
 
@@ -81,6 +84,7 @@ class FakeTickets:
         self.numbers: dict[str, str] = {}
         self.notes: list[tuple[str, str]] = []
         self.keys: set[str] = set()
+        self.callbacks: list[tuple[str, bool | None, bool | None, str | None]] = []
         self.broken = False
 
     async def submit(self, draft: TicketDraft, *, key: str, actor: str) -> TicketView:
@@ -160,11 +164,31 @@ class FakeTickets:
         return self._change(number, state="已撤单")
 
     async def record_callback(
-        self, number: str, *, solved: bool, comment: str | None = None, key: str, actor: str
+        self,
+        number: str,
+        *,
+        solved: bool,
+        satisfied: bool | None = None,
+        comment: str | None = None,
+        key: str,
+        actor: str,
     ) -> TicketView:
         if self.tickets[number].state not in ("待回访", "已结案"):
             raise TransitionRefused("结案" if solved else "重办", self.tickets[number].state)
+        self.callbacks.append((number, solved, satisfied, comment))
         return self._change(number, state="已结案" if solved else "已派遣")
+
+    async def rate(
+        self, number: str, *, satisfied: bool | None, comment: str | None = None, key: str, actor: str
+    ) -> TicketView:
+        if self.tickets[number].state != "已结案":
+            raise TransitionRefused("评价", self.tickets[number].state)
+        self.callbacks.append((number, None, satisfied, comment))
+        return self.tickets[number]
+
+    def ask(self, number: str, question: str) -> None:
+        entry = HistoryEntry("k", DUE, "destination:desk", "ask", "处置中", "待补充", note=question)
+        self._change(number, state="待补充", history=[entry])
 
     def resolve(self, number: str, public_reply: str) -> None:
         entry = HistoryEntry("k", DUE, "destination:desk", "resolve", "处置中", "待回访", public_reply=public_reply)
@@ -186,6 +210,7 @@ class FakeServices:
     questions: list[str] = field(default_factory=list)
     taught: dict[str, str] = field(default_factory=dict)
     broken: bool = False
+    known_events: dict[str, SimilarEvent] = field(default_factory=dict)
 
     async def answer(self, question: str, *, after: str = "") -> Answer:
         self.questions.append(f"{after} {question}".strip())
@@ -205,6 +230,14 @@ class FakeServices:
 
     async def requester_phone(self, conversation_id: str, masked: str) -> str | None:
         return masked.replace("****", "1234") if re.fullmatch(r"\d{3}\*{4}\d{4}", masked) else None
+
+    def matter(self, category1: str, category2: str | None, text: str, confidences: Mapping[str, Any]) -> str | None:
+        return MATTERS.named(category1, category2, text, confidences)
+
+    async def similar(self, draft: TicketDraft) -> SimilarEvent | None:
+        if self.broken:
+            raise ConnectionError("vectors are away")
+        return self.known_events.get(draft.place or "")
 
     async def channel(self, conversation_id: str) -> str:
         return "web"

@@ -8,6 +8,8 @@ pytestmark = pytest.mark.engine
 
 COMPLAINT = "金水区花园路85号楼下烧烤店每天晚上油烟很大,我家孩子一直咳嗽"
 PLACE = "金水区花园路85号"
+HOUSING = ("城乡建设", "住房保障与房地产")
+MUNICIPAL = ("城乡建设", "城市建设和市政管理")
 
 
 async def begin(talk: Talk) -> str:
@@ -58,7 +60,7 @@ async def test_confirming_twice_makes_one_ticket(talk: Talk) -> None:
 
 async def test_an_empty_request_is_asked_for_everything_one_by_one(talk: Talk) -> None:
     assert "发生了什么" in await talk.say("我要投诉", "file_request")
-    answer = await talk.say("小区门口夜里总有人放音响", "file_request", category=("环境保护", "噪声污染"))
+    answer = await talk.say("小区门口夜里总有人放音响", "file_request", category=("环境保护", "环境污染"))
     assert "哪里" in answer and "电话" not in answer
     assert "电话" in await talk.say("二七塔那儿")  # not understood as a place by the model
     assert "请您核对" in await talk.say("匿名")
@@ -204,7 +206,7 @@ async def test_a_correction_before_the_summary(talk: Talk) -> None:
 
 
 async def test_a_corrected_place_keeps_the_district_said_before(talk: Talk) -> None:
-    await talk.say("楼上天天装修", "file_request", time="天天")
+    await talk.say("楼上天天装修", "file_request", time="天天", category=("环境保护", "环境污染"))
     await talk.say("二七区大学路40号院", "inform_place", place="二七区大学路40号院")
     await talk.say("匿名")
     assert "地点：二七区某某巷42号院" in await talk.say("应该是某某巷42号院", "correct", place="某某巷42号院")
@@ -223,7 +225,7 @@ async def test_what_is_no_account_of_anything_is_no_description(talk: Talk) -> N
 
 
 async def test_a_time_that_is_corrected_is_no_place(talk: Talk) -> None:
-    await talk.say("楼上天天装修", "file_request", time="天天")
+    await talk.say("楼上天天装修", "file_request", time="天天", category=("环境保护", "环境污染"))
     assert "哪里" in await talk.say("时间写错了，应该是周末", "correct")
     await talk.say("东风路3号院", "inform_place", place="东风路3号院")
     answer = await talk.say("匿名")
@@ -231,7 +233,7 @@ async def test_a_time_that_is_corrected_is_no_place(talk: Talk) -> None:
 
 
 async def test_a_resident_who_does_not_know_the_place_is_not_asked_for_ever(talk: Talk) -> None:
-    await talk.say("河里好多死鱼", "file_request")
+    await talk.say("河里昨天起好多死鱼", "file_request", category=("环境保护", "环境污染"), time="昨天起")
     assert "大概" in await talk.say("不知道", "nlu_fallback")
     assert "联系电话" in await talk.say("说不清", "nlu_fallback")
     await talk.say("匿名")
@@ -240,7 +242,7 @@ async def test_a_resident_who_does_not_know_the_place_is_not_asked_for_ever(talk
 
 
 async def test_going_on_without_a_place(talk: Talk) -> None:
-    await talk.say("河里好多死鱼", "file_request")
+    await talk.say("河里昨天起好多死鱼", "file_request", category=("环境保护", "环境污染"), time="昨天起")
     await talk.say("不想说", "deny")
     assert "联系电话" in await talk.say("行，就这样提交吧", "affirm")
     answer = await talk.say("匿名")
@@ -248,8 +250,8 @@ async def test_going_on_without_a_place(talk: Talk) -> None:
 
 
 async def test_more_about_the_matter_goes_into_the_description(talk: Talk) -> None:
-    await talk.say("楼上漏水", "file_request")
-    await talk.say("已经漏了半个月了，物业来看过两次都没修好", "file_request")
+    await talk.say("楼上漏水", "file_request", category=HOUSING)
+    await talk.say("已经漏了半个月了，物业来看过两次都没修好", "file_request", category=HOUSING)
     assert "哪里" in "".join(reply.text for reply in talk.replies)
     await talk.say("经三路26号院", "inform_place", place="经三路26号院")
     assert "物业来看过两次" in await talk.say("匿名")
@@ -282,14 +284,18 @@ async def test_what_was_not_understood_can_be_registered_as_it_is(talk: Talk) ->
     await talk.say("咕噜咕噜楼下那家店呀呀呀", "nlu_fallback")
     assert "我要反映问题" in talk.buttons
     assert "哪里" in await talk.say("我要反映问题")
-    await talk.say("东风路3号院", "inform_place", place="东风路3号院")
+    assert "几点" in await talk.say("东风路3号院", "inform_place", place="东风路3号院")
+    assert "联系电话" in await talk.say("跳过")
     assert "内容：咕噜咕噜楼下那家店呀呀呀" in await talk.say("匿名")
 
 
 async def test_a_story_about_no_ticket_of_ours_is_a_request(talk: Talk) -> None:
     story = "我们小区没暖气的事催了物业和热力公司十几次，到现在都没人管，老人冻病了"
-    assert "哪里" in await talk.say(story, "ticket_urge", request_type="求助")
-    await talk.say("东风路3号院", "inform_place", place="东风路3号院")
+    assert "哪里" in await talk.say(story, "ticket_urge", request_type="求助", category=MUNICIPAL)
+    assert "多少度" in await talk.say("东风路3号院", "inform_place", place="东风路3号院")
+    assert "小区" in await talk.say("最多12度", "nlu_fallback")
+    assert "开始" in await talk.say("整栋楼")
+    assert "联系电话" in await talk.say("跳过")
     assert "没暖气" in await talk.say("匿名")
     assert "工单号" in await talk.say("确认提交")
 
@@ -429,14 +435,15 @@ async def test_details_nobody_asked_for(talk: Talk) -> None:
 
 
 async def test_a_story_that_was_taken_for_a_detail_is_a_request(talk: Talk) -> None:
-    assert "哪里" in await talk.say("路灯不亮好几天了", "inform_detail", time="好几天")
-    assert "联系电话" in await talk.say("农业路", "inform_place", place="农业路")
+    assert "哪里" in await talk.say("路灯不亮好几天了", "inform_detail", time="好几天", category=MUNICIPAL)
+    assert "几盏" in await talk.say("农业路", "inform_place", place="农业路")
+    assert "联系电话" in await talk.say("整条路")
     assert "内容：路灯不亮好几天了" in await talk.say("匿名")
 
 
 async def test_a_place_alone_opens_a_request(talk: Talk) -> None:
     assert "发生了什么" in await talk.say("郑州市二七区大学路40号", "inform_place", place="郑州市二七区大学路40号")
-    answer = await talk.say("下水道堵了臭得很", "file_request")
+    answer = await talk.say("下水道堵了臭得很", "file_request", category=MUNICIPAL)
     assert "联系电话" in answer
     assert "大学路40号" in await talk.say("匿名")
 

@@ -45,7 +45,7 @@ def test_the_kind_of_a_danger(text: str, kind: str) -> None:
 def test_the_unit_of_a_danger_does_not_hang_on_the_models_category(text: str, unit: str) -> None:
     category = CITY.danger_category(kind_of(text))
     assert category is not None
-    sure = {"category1": 1.0, "category2": 1.0}
+    sure = {"category1": 1.0, "category2": 1.0, "rule": "danger"}
     assert Router(CITY).route(category.level1, category.level2, text, CITY.resolve_place(""), sure).lead_unit == unit
 
 

@@ -10,7 +10,7 @@ from tests.dialogue.conftest import Talk
 from tests.dialogue.fakes import understood
 
 SMOKE, BUS = "楼下烧烤店每天晚上油烟很大，我家孩子一直咳嗽", "另外小区门口12路公交车老是等不来"
-LAMP = "还有花园路的路灯坏了半个月"
+LAMP = "还有花园路的一盏路灯坏了半个月"
 AIR, TRAFFIC, CITY = ("环境保护", "环境污染"), ("交通运输", "公共交通"), ("城乡建设", None)
 PLACE = "金水区花园路85号"
 TWO = f"我住{PLACE}，{SMOKE}。{BUS}。"
