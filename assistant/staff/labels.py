@@ -85,7 +85,14 @@ def document_status(status: str, start: date | None, end: date | None, today: da
     return DOCUMENT_STATUS[status]
 
 
-CHANNELS: Final = {"web": "网页", "telegram": "Telegram", "wechat": "微信", "wecom": "企业微信", "cli": "终端"}
+CHANNELS: Final = {
+    "web": "网页",
+    "telegram": "Telegram",
+    "wechat": "微信",
+    "wecom": "企业微信",
+    "cli": "终端",
+    "open311": "第三方接入",
+}
 
 SENDERS: Final = {"resident": "居民", "assistant": "智能助手", "agent": "座席", "system": "系统"}
 

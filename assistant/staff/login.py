@@ -25,6 +25,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from assistant.problems import problem
 from assistant.staff.audit import Audit
 from assistant.staff.users import LoginRefused, StaffUser, Users
 
@@ -41,14 +42,20 @@ PAGE_ROLES: Final[Mapping[str, str]] = {
     "conversations": "agent",
     "knowledge": "editor",
     "tickets": "dispatcher",
+    "undelivered": "dispatcher",
     "teaching": "editor",
+    "returns": "dispatcher",
+    "api": "dispatcher",
 }
 VISITOR_KEY: Final = "minsheng.staff.user"
 WORKBENCH_KEY: Final = "minsheng.staff.workbench"
 
 # The UI library's own files: the same for everybody, versioned in the address.
 _LIBRARY_FILE = re.compile(r"_nicegui/[^/]+/(?:static|libraries|components|resources|esm)/")
-_PAGE = re.compile(r"queue|tickets|knowledge|teaching|(?:conversations|knowledge|teaching|tickets)/[^/]+")
+_PAGE = re.compile(
+    r"queue|tickets|returns|undelivered|knowledge|teaching|(?:conversations|knowledge|teaching|tickets|returns)/[^/]+"
+    r"|api/tickets/[^/]+(?:/[a-z_]+)?"
+)
 _SAFE_NEXT = re.compile(r"/staff(?:/[\w-][\w.-]*)*/?")
 _TEMPLATES = Path(__file__).parent / "templates"
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"}
@@ -199,23 +206,24 @@ class StaffGuard:
             await refusal(scope, receive, send)
 
     def _refusal(self, scope: Scope, inner: str, user: StaffUser | None) -> Response | None:
+        refuse = _problem if inner.startswith("api/") else _message
         if user is None:
-            if scope["type"] == "http" and scope["method"] == "GET" and not inner.startswith("_nicegui"):
+            if scope["type"] == "http" and scope["method"] == "GET" and not inner.startswith(("_nicegui", "api/")):
                 return RedirectResponse(f"{PREFIX}/login?next={quote(scope['path'])}", 303)
-            return _message(401, "请先登录", "登录已失效，请重新登录。")
+            return refuse(401, "请先登录", "登录已失效，请重新登录。")
         headers = Headers(scope=scope)
         changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
         if changes and not _same_origin(headers):
-            return _message(403, "请求被拒绝", "这个请求来自别的网站。")
+            return refuse(403, "请求被拒绝", "这个请求来自别的网站。")
         area = inner.split("/")[0]
         if area.startswith("_nicegui"):
             return _upload_refusal(scope, headers, user) if "/upload/" in inner else None
         if area == "":
             return None
         if not _PAGE.fullmatch(inner):
-            return _message(404, "没有这个页面", "请检查地址，或从首页进入。")
+            return refuse(404, "没有这个页面", "请检查地址，或从首页进入。")
         if not user.has_role(PAGE_ROLES[area]):
-            return _message(403, "没有权限", "您的账号没有打开这个页面的权限，请联系管理员。")
+            return refuse(403, "没有权限", "您的账号没有打开这个页面的权限，请联系管理员。")
         return None
 
 
@@ -271,6 +279,12 @@ def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:
 
 def _message(status: int, title: str, text: str) -> HTMLResponse:
     return HTMLResponse(_render("message.html", title=title, text=text), status, headers=_HEADERS)
+
+
+def _problem(status: int, _title: str, text: str) -> Response:
+    """The same for a program."""
+    codes = {401: "not_authenticated", 403: "not_allowed", 404: "not_found"}
+    return problem(status, text, codes[status], dict(_HEADERS))
 
 
 def _render(template: str, **values: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,29 @@ if TYPE_CHECKING:
     from assistant.db.session import Database
     from assistant.dispatch.desk import Desk
     from assistant.explaining import Explain
+    from assistant.returns.service import Learning
     from assistant.tickets.service import TicketService
+    from assistant.tickets.similar import Similar
     from kb.search import Encoder
     from kb.service import KnowledgeBase
+
+
+# (conversation, masked value) → the raw value behind it
+PrivateValue = Callable[[str, str], Awaitable[str | None]]
+
+
+async def no_private_value(_conversation_id: str, _masked: str) -> str | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class StaffServices:
     """`vault` derives the key of the session cookies, so all processes with the same secret share sessions.
 
-    `explain` gives the words of a message that decided about its reading.
+    `similar` finds tickets of the same event; without it a ticket's page offers none.
+
+    `explain` gives the words of a message that decided about its reading. `private_value` finds the raw number behind a
+    masked one, for the ticket that an agent files.
     """
 
     db: Database
@@ -34,4 +48,7 @@ class StaffServices:
     desk: Desk
     reader: Encoder
     additions: Additions
+    learning: Learning
     explain: Explain
+    private_value: PrivateValue = no_private_value
+    similar: Similar | None = None

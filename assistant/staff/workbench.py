@@ -10,10 +10,23 @@ from nicegui import core, ui
 
 from assistant.staff.audit import Audit
 from assistant.staff.login import PREFIX, Sessions, StaffGuard, build_login_router
-from assistant.staff.pages import conversation, document, failed, home, knowledge, queue, teaching, ticket, tickets
+from assistant.staff.pages import (
+    conversation,
+    document,
+    failed,
+    home,
+    knowledge,
+    queue,
+    returned,
+    teaching,
+    ticket,
+    tickets,
+    undelivered,
+)
 from assistant.staff.pages.visit import Workbench
 from assistant.staff.services import StaffServices
 from assistant.staff.suggest import Suggester
+from assistant.staff.ticket_api import build_ticket_api
 from assistant.staff.users import Users
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -30,6 +43,7 @@ def setup_staff(app: FastAPI, services: StaffServices) -> None:
     workbench = Workbench(services=services, users=users, audit=audit, sessions=sessions, suggester=Suggester(services))
 
     app.include_router(build_login_router(users, sessions, audit))
+    app.include_router(build_ticket_api(services.tickets, audit))
     app.mount(f"{PREFIX}/assets", StaticFiles(directory=_ASSETS), name="staff-assets")
     _forget_former_application()
     ui.run_with(
@@ -45,7 +59,7 @@ def setup_staff(app: FastAPI, services: StaffServices) -> None:
     )
     logging.getLogger("nicegui").addFilter(_without_what_was_written)
     core.app.on_page_exception(failed.draw)
-    for page in (home, queue, conversation, knowledge, document, teaching, tickets, ticket):
+    for page in (home, queue, returned, conversation, knowledge, document, teaching, tickets, ticket, undelivered):
         page.register()
     app.add_middleware(StaffGuard, sessions=sessions, workbench=workbench)
 

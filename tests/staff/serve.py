@@ -27,12 +27,13 @@ from assistant.db.models import Conversation, Message, PastReply, now
 from assistant.db.session import Database
 from assistant.db.ticket_store import SqlTicketStore
 from assistant.dispatch.desk import Desk
+from assistant.dispatch.desk_server import build_router as build_open311_router
 from assistant.dispatch.destinations.desk import desk_destination
-from assistant.dispatch.open311 import build_router as build_open311_router
 from assistant.dispatch.poller import Poller
 from assistant.dispatch.sender import Sender
-from assistant.dispatch.services import Catalogue, Service
+from assistant.open311.services import Catalogue, Service
 from assistant.problems import install_problem_handlers
+from assistant.returns.service import Learning
 from assistant.settings import Settings
 from assistant.staff.services import StaffServices
 from assistant.staff.users import Users
@@ -41,6 +42,7 @@ from assistant.tickets.model import Judgement, Matter
 from assistant.tickets.service import TicketDraft, TicketService
 from assistant.understanding import CachingReader
 from kb.service import KbSettings, KnowledgeBase, NewDocument
+from kb.words import words
 from nlu.runtime import Reader
 from nlu.trial import Trainer
 from tests.additions.material import write_training_data
@@ -56,6 +58,7 @@ USERS = {
 }
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 WAITING, CALM, COMPLAINT = "c0ffee00-waiting-7a31", "c0ffee00-calm-51d2", "c0ffee00-complaint-9b04"
+FILING = "c0ffee00-filing-3e77"
 PAST_REPLY = "可以的。在本市无房、连续缴存满三个月就能提取公积金付房租，线上或柜台都能办，每年一次。"
 RENT = """第一条 为规范住房公积金提取，制定本办法。
 第二条 职工连续足额缴存满三个月，本人及配偶在本市无自有住房且租赁住房的，可以提取住房公积金支付房租。
@@ -90,6 +93,8 @@ def build(port: int, database_url: str) -> FastAPI:
     trainer = Trainer(write_training_data(taught / "training_data"), taught / "cache")
     additions = Additions(db, CachingReader(Reader.load(Settings().nlu_model_dir)), city, trainer)
 
+    learning = Learning(db, city, Path("city/demo"), words)
+
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await _fill(db, knowledge, tickets)
@@ -113,11 +118,13 @@ def build(port: int, database_url: str) -> FastAPI:
             jurisdiction_id=city.jurisdiction_id,
             zone=city.zone,
         ),
-        prefix="/open311/v2",
+        prefix="/desk/open311/v2",
     )
     setup_staff(
         app,
-        StaffServices(db, vault, handover, knowledge, tickets, city, desk, PairEncoder(), additions, explain=decided),
+        StaffServices(
+            db, vault, handover, knowledge, tickets, city, desk, PairEncoder(), additions, learning, explain=decided
+        ),
     )
     return app
 
@@ -150,12 +157,28 @@ async def _fill(db: Database, knowledge: KnowledgeBase, tickets: TicketService) 
         (WAITING, "resident", "转人工", understood("request_human")),
         (CALM, "resident", "<b>楼上</b>装修太吵了，周末早上七点就开始，你们到底管不管？", understood("file_request")),
     ]
+    lines += [
+        (FILING, "resident", "你好", understood("greet")),
+        (
+            FILING,
+            "resident",
+            "中原区郑上路，宏达建筑公司欠了8个人4万多块工资",
+            understood(
+                "file_request",
+                request_type="投诉",
+                category={"level1": "劳动和社会保障", "level2": "工资福利"},
+                entities=[{"type": "place", "text": "中原区郑上路", "start": 0, "end": 6}],
+            ),
+        ),
+        (FILING, "resident", "我电话138****5678", understood("inform_contact")),
+    ]
     async with db.begin() as session:
         for number, (identifier, state, channel, reason) in enumerate(
             [
                 (WAITING, "waiting", "web", "居民要求人工服务"),
                 (CALM, "waiting", "telegram", "助手没有把握"),
                 (COMPLAINT, "bot", "web", None),
+                (FILING, "bot", "web", None),
             ]
         ):
             session.add(

@@ -319,3 +319,29 @@ def test_an_open_page_ends_with_the_account(open_as: Open, workbench: Workbench)
         database.execute("UPDATE users SET active = 0 WHERE name = 'boss'")
     page.wait_for_url("**/staff/login**")
     expect(page.get_by_label("用户名")).to_be_visible()
+
+
+def test_a_dispatcher_sends_again_what_was_refused(open_as: Open, workbench: Workbench) -> None:
+    eventually(workbench, "SELECT 1 FROM outbox WHERE state = 'sent' AND operation = 'create'")
+    [(number,)] = rows(workbench, "SELECT number FROM tickets ORDER BY number LIMIT 1")
+    with sqlite3.connect(workbench.database, timeout=30) as database:
+        for n in range(3):
+            database.execute(
+                "INSERT INTO outbox (key, ticket_number, destination, operation, payload, state, attempts, last_error,"
+                " next_attempt_at, created_at) VALUES (?, ?, 'desk', 'supplement', ?, 'dead', 7, ?,"
+                " '2026-01-01 00:00:00', '2026-01-01 00:00:00')",
+                (f"dead-{n}", number, json.dumps({"text": "更严重了"}), f"对方回答 400：第{n}条太长"),
+            )
+    page = open_as("dispatcher")
+    page.get_by_role("link", name="未送达").click()
+    expect(page.locator(".item")).to_have_count(3)
+    expect(page.locator(".item", has_text="第1条太长")).to_contain_text("试过 7 次")
+    picture(page, "undelivered")
+    page.locator(".item", has_text="第1条太长").get_by_role("button", name="重新发送").click()
+    expect(page.locator(".item")).to_have_count(2)
+    page.get_by_role("button", name="全部重新发送（2）").click()
+    expect(page.get_by_text("没有放弃发送的工单")).to_be_visible()
+    sent = "SELECT count(*) AS sent FROM outbox WHERE key LIKE 'dead-%' AND state = 'sent'"
+    eventually(workbench, f"SELECT 1 FROM ({sent}) WHERE sent = 3")
+    audited = rows(workbench, "SELECT event FROM audit WHERE user = 'dispatcher' AND event LIKE 'outbox%' ORDER BY id")
+    assert audited == [("outbox.replay",), ("outbox.replay_all",)]

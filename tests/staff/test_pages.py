@@ -22,7 +22,17 @@ def client_of(workbench: Workbench, name: str) -> Iterator[httpx.Client]:
         yield client
 
 
-PAGES = ["queue", f"conversations/{CALM}", "knowledge", "knowledge/new", "knowledge/rent", "teaching", "tickets"]
+PAGES = [
+    "queue",
+    f"conversations/{CALM}",
+    "knowledge",
+    "knowledge/new",
+    "knowledge/rent",
+    "teaching",
+    "tickets",
+    "undelivered",
+    "returns",
+]
 OPEN_TO = {
     "agent": PAGES[:2],
     "editor": PAGES[2:6],
@@ -55,7 +65,9 @@ def test_a_page_that_does_not_exist_says_so_in_chinese(workbench: Workbench, pag
     assert response.status_code == 404 and "没有这个页面" in response.text
 
 
-@pytest.mark.parametrize("page", ["conversations/unknown", "knowledge/unknown", "teaching/unknown", "tickets/unknown"])
+@pytest.mark.parametrize(
+    "page", ["conversations/unknown", "knowledge/unknown", "teaching/unknown", "tickets/unknown", "returns/0"]
+)
 def test_an_unknown_object_says_so_in_chinese(workbench: Workbench, page: str) -> None:
     with client_of(workbench, "boss") as client:
         response = client.get(f"/staff/{page}")

@@ -32,6 +32,7 @@ def application(db: Database, **other: Any) -> FastAPI:
         "tickets": unused,
         "desk": unused,
         "additions": unused,
+        "learning": unused,
         "explain": unused,
         **other,
     }

@@ -9,6 +9,7 @@ from assistant.conversations.transcript import question_of
 from assistant.db.models import Conversation, Message
 from assistant.errors import NotFound
 from assistant.staff.labels import CHANNELS, ENTITIES, INTENTS, JUDGED, SENDERS, local_time, percent, resident_name
+from assistant.staff.pages.new_ticket import TicketForm
 from assistant.staff.pages.parts import Text, box, button, card, empty, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
 from assistant.staff.suggest import Suggestion
@@ -81,6 +82,7 @@ class ConversationView:
             self._editor.on("keydown.ctrl.enter", self.visit.step(self.send))
         with self._suggestions:
             Text("p", "正在查找……", "muted")
+        self._ticket_form = TicketForm(self.visit, self.id, conversation.channel, self.refresh)
         await self._draw()
 
     async def refresh(self) -> None:
@@ -138,6 +140,7 @@ class ConversationView:
         with self._head:
             if mine:
                 tag("我在接待", "good")
+                button("登记工单", self.visit.step(self._ticket_form.open), "primary")
                 button("结束，交还助手", self.visit.step(self.release))
             elif conversation.state == "agent":
                 tag("其他座席在接待", "warn")

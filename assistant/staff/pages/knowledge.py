@@ -1,5 +1,6 @@
 """知识库: all documents with status and validity, and a box that shows what the chat would answer."""
 
+from datetime import date
 from urllib.parse import quote
 
 from fastapi import Request
@@ -8,11 +9,32 @@ from nicegui import ui
 from assistant.staff.labels import DOCUMENT_STATUS, document_status, local_time, percent, validity
 from assistant.staff.pages.parts import Text, box, button, card, cell, empty, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
+from kb.answer import Answer
 from kb.documents import Document
+from kb.search import Filters
 
 REFRESH_S = 5.0
 SHOWN = 100
-_HITS = 3
+_HITS = 5
+_OUTCOMES = {"answered": ("会这样回答", "good"), "ask": ("会反问", "warn"), "not_found": ("没有找到", "warn")}
+_STEPS = {
+    "prepare": "读懂问题",
+    "search": "两种检索并排序",
+    "decide": "判断答不答",
+    "extract": "摘取句子",
+    "compose": "写成答复",
+    "suggest": "想好下一问",
+}
+_ENDS = {
+    "ok": "完成",
+    "nothing_asked": "没有可查的词",
+    "nothing_in_force": "没有有效的文件",
+    "answer": "作答",
+    "ask": "有两种理解，反问",
+    "below_threshold": "把握不够",
+    "quoted": "找到句子",
+    "not_said": "文件里没有写",
+}
 
 
 def register() -> None:
@@ -110,6 +132,9 @@ class HitTest:
         Text("p", "像居民那样提问，看看助手现在会怎么答。", "muted")
         self._question = ui.input("问题").props("outlined maxlength=500").classes("hit-question")
         self._question.on("keydown.enter", self.visit.step(self.ask))
+        with box("filters"):
+            self._as_of = ui.input("按哪一天（留空为今天）").props("outlined dense type=date stack-label")
+            self._region = ui.input("地区（可不填）").props("outlined dense clearable maxlength=80")
         with box("form-actions hit-actions"):
             button("提问", self.visit.step(self.ask), "primary")
         self._result = box("stack").props('aria-live="polite"')
@@ -119,19 +144,63 @@ class HitTest:
         if not question:
             ui.notify("请先写一个问题。", type="warning", position="top")
             return
-        answer = await self.visit.services.kb.answer(question)
+        as_of = self._day(self._as_of.value)
+        filters = Filters(region=(self._region.value or "").strip() or None)
+        answer = await self.visit.services.kb.answer(question, as_of=as_of, filters=filters)
         self._result.clear()
         with self._result:
-            answered = answer.outcome == "answered"
-            with box("answer" if answered else "answer answer-none"):
-                with box("line"):
-                    tag("会这样回答" if answered else "没有找到", "good" if answered else "warn")
-                    Text("span", f"把握 {percent(answer.confidence)}", "muted")
-                Text("p", answer.text, "pre")
-            if answer.hits:
-                Text("h3", "最接近的段落")
-            for hit in answer.hits[:_HITS]:
-                with box("passage"):
-                    link(hit.document.title, staff_href(f"knowledge/{quote(hit.document.id)}"))
-                    Text("p", f"{hit.article or '正文'} · 相关度 {hit.score:.2f}", "muted")
-                    Text("p", hit.passage.text, "clamp")
+            _outcome(answer)
+            _steps(answer)
+            _found(answer)
+
+    def _day(self, written: str | None) -> date | None:
+        try:
+            return date.fromisoformat(written or "")
+        except ValueError:
+            return None
+
+
+def _outcome(answer: Answer) -> None:
+    name, tone = _OUTCOMES[answer.outcome]
+    with box("answer" if answer.outcome == "answered" else "answer answer-none"):
+        with box("line"):
+            tag(name, tone)
+            Text("span", f"把握 {percent(answer.confidence)}，{percent(answer.threshold)} 起作答", "muted")
+        Text("p", answer.text, "pre")
+        if answer.choices:
+            Text("p", "选了之后会问：" + "；".join(choice.question for choice in answer.choices), "muted")
+        if answer.next_questions:
+            Text("p", "还会建议问：" + "；".join(answer.next_questions), "muted")
+
+
+def _steps(answer: Answer) -> None:
+    Text("h3", "经过的步骤")
+    with box("list", "table"):
+        with box(tag="thead"), box(tag="tr"):
+            for name in ("步骤", "结果", "毫秒"):
+                Text("th", name).props('scope="col"')
+        with box(tag="tbody"):
+            for step in answer.steps:
+                with box(tag="tr"):
+                    with cell("步骤"):
+                        Text("span", _STEPS.get(step.name, step.name))
+                    with cell("结果"):
+                        Text("span", _ENDS.get(step.outcome, step.outcome))
+                    with cell("毫秒"):
+                        Text("span", f"{step.ms:.1f}", "mono muted")
+
+
+def _found(answer: Answer) -> None:
+    if not answer.hits:
+        return
+    Text("h3", "最接近的段落")
+    for place, hit in enumerate(answer.hits[:_HITS], start=1):
+        with box("passage"):
+            link(f"{place}. {hit.document.title}", staff_href(f"knowledge/{quote(hit.document.id)}"))
+            Text("p", f"{hit.article or '正文'} · {validity(hit.document.valid_from, hit.document.valid_to)}", "muted")
+            scores = (
+                f"向量 {hit.dense:.3f}（第 {hit.dense_rank}）· 词 {hit.sparse:.1f}（第 {hit.sparse_rank}）"
+                f"· 合并 {hit.score:.2f}（第 {hit.fused_rank}）"
+            )
+            Text("p", scores, "mono muted")
+            Text("p", hit.passage.text, "clamp")

@@ -10,7 +10,14 @@ from assistant.staff.login import PAGE_ROLES, PREFIX
 from assistant.staff.pages.visit import Visit, staff_href
 from assistant.staff.users import ROLES
 
-NAVIGATION = (("queue", "待接"), ("tickets", "工单"), ("knowledge", "知识库"), ("teaching", "教它新事"))
+NAVIGATION = (
+    ("queue", "待接"),
+    ("tickets", "工单"),
+    ("returns", "退单"),
+    ("undelivered", "未送达"),
+    ("knowledge", "知识库"),
+    ("teaching", "教它新事"),
+)
 
 
 class Text(TextElement):

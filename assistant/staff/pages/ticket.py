@@ -13,14 +13,20 @@ from assistant.dispatch.desk import OPEN_STATES, REASON_CODES, STATE_NAMES
 from assistant.errors import BadInput, NotAllowed, NotFound
 from assistant.staff.deadlines import DeadlineLook, deadline_look
 from assistant.staff.labels import CHANNELS, local_time, percent, resident_name
+from assistant.staff.pages.operations import Operations
 from assistant.staff.pages.parts import Text, box, button, card, empty, facts, frame, link, tag
+from assistant.staff.pages.same_event import SameEventCard
 from assistant.staff.pages.tickets import STATE_TONES, URGENCY_TONES
 from assistant.staff.pages.visit import Visit, staff_href
+from assistant.tickets.errors import TicketChanged
 from assistant.tickets.model import HistoryEntry, TicketView
 from assistant.tickets.outgoing import also_concerns
-from assistant.tickets.states import TRANSITIONS, State
+from assistant.tickets.replay import asked_until
+from assistant.tickets.states import TRANSITIONS
 
 REFRESH_S = 2.0
+_SOLVED: dict[bool | None, str] = {True: "已解决", False: "没有解决"}
+_SATISFIED: dict[bool | None, str] = {True: "满意", False: "不满意"}
 SHOW_REQUESTER_S = 60
 _SENT = {"create": "派单", "supplement": "补充", "urge": "催办", "withdraw": "撤单"}
 _OUTBOX = {
@@ -55,7 +61,7 @@ class TicketPage:
         self.number = number
         self._drawn: object = None
         self._request_id: str | None = None
-        self._history_entries: list[HistoryEntry] = []
+        self._version = self._seen = 0
 
     def open(self) -> None:
         with box("page-head"), box("crumbs"):
@@ -70,24 +76,18 @@ class TicketPage:
             with box("side"):
                 self._handling = card_box()
                 self._desk = card_box()
+                self._same_event = SameEventCard(self.visit, self.number)
                 with card("诉求人"):
                     self._requester = box("stack")
                     with self._requester:
                         self._offer_reveal()
+        self._operations = Operations(self.visit, self.number, self.refresh)
         with ui.dialog() as self._resolve_dialog, box("dialog"):
             Text("h2", "办结并答复居民")
             self._reply = ui.textarea("公开答复（居民会看到）").props("outlined stack-label autogrow maxlength=4000")
             with box("form-actions"):
                 button("确认办结", self.visit.step(self.resolve), "primary")
                 ui.button("取消", on_click=self._resolve_dialog.close, color=None).props("flat no-caps").classes("btn")
-        with ui.dialog() as self._assign_dialog, box("dialog"):
-            Text("h2", "派给承办单位")
-            units = sorted(self.visit.services.city.units)
-            self._unit = ui.select(units, label="承办单位", with_input=True).props("outlined")
-            self._ground = ui.textarea("理由（内部）").props("outlined stack-label autogrow maxlength=1000")
-            with box("form-actions"):
-                button("确认派单", self.visit.step(self.assign), "primary")
-                ui.button("取消", on_click=self._assign_dialog.close, color=None).props("flat no-caps").classes("btn")
         with ui.dialog() as self._return_dialog, box("dialog"):
             Text("h2", "退单")
             self._reason = ui.select(list(REASON_CODES), label="退单原因").props("outlined")
@@ -100,18 +100,18 @@ class TicketPage:
         ticket = await self.visit.services.tickets.get(self.number)
         if ticket is None:
             raise NotFound("没有找到这张工单。")
+        await self._same_event.refresh(ticket)
         outbox, desk = await self._dispatched()
-        moment = datetime.now(UTC)
-        look = deadline_look(ticket.state, ticket.created_at, ticket.due_at, moment)
+        look = deadline_look(self.visit.services.city, ticket, datetime.now(UTC))
         drawn = (ticket, outbox, desk.desk_state if desk else None, look)
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        self._history_entries = ticket.history
+        self._version = ticket.version
         self._draw_request(ticket)
         self._draw_judgement(ticket)
         self._draw_history(ticket)
-        self._draw_handling(ticket, look)
+        self._draw_handling(ticket, look, at_desk=desk is not None and desk.desk_state in OPEN_STATES)
         self._draw_desk(outbox, desk)
 
     async def _dispatched(self) -> tuple[list[tuple[str, str, int]], DeskRequest | None]:
@@ -129,7 +129,19 @@ class TicketPage:
 
     # --- what the desk does ----------------------------------------------------------------------------------------
 
+    def _look(self) -> None:
+        """Whoever acts now has seen the ticket as it is drawn."""
+        self._seen = self._version
+
+    def _open(self, dialog: ui.dialog) -> Callable[[], None]:
+        def opened() -> None:
+            self._look()
+            dialog.open()
+
+        return opened
+
     async def accept(self) -> None:
+        self._look()
         await self._operate("desk.accept", lambda i, actor: self.visit.services.desk.accept(i, actor=actor))
         ui.notify("已签收。", type="positive", position="top")
 
@@ -154,27 +166,13 @@ class TicketPage:
         self._return_dialog.close()
         ui.notify("已退单，等待重新派遣。", type="positive", position="top")
 
-    async def assign(self) -> None:
-        """A person rules where a ticket belongs that nobody was sure of, or that a unit gave back."""
-        unit, ground = self._unit.value, (self._ground.value or "").strip()
-        if not unit or not ground:
-            raise BadInput("请选择承办单位并写明理由。")
-        steps = len(self._history_entries)
-        key = f"{self.number}:assign:{steps}"
-        actor = self.visit.user.name
-        try:
-            await self.visit.services.tickets.assign(self.number, unit, ground, key=key, actor=actor)
-        except Exception:
-            await self.visit.audit("ticket.assign", self.number, success=False)
-            raise
-        await self.visit.audit("ticket.assign", self.number)
-        self._assign_dialog.close()
-        await self.refresh()
-        ui.notify("已派单。", type="positive", position="top")
-
     async def _operate(self, event: str, work: Callable[[str, str], Awaitable[object]]) -> None:
         if self._request_id is None:
             raise BadInput("这张工单还没有送达派遣台，请稍候。")
+        ticket = await self.visit.services.tickets.get(self.number)
+        if ticket is not None and ticket.version != self._seen:
+            await self.refresh()
+            raise TicketChanged(ticket.state)
         try:
             await work(self._request_id, self.visit.user.name)
         except Exception:
@@ -230,10 +228,12 @@ class TicketPage:
                     tag("要求保密", "warn")
             Text("h2", ticket.title, "ticket-title")
             Text("p", ticket.description, "pre ticket-text")
+            names = self.visit.services.city.elements.names()
             facts(
                 [
                     ("地点", ticket.place or ""),
                     ("发生时间", ticket.event_time or ""),
+                    *((names.get(code, code), told) for code, told in ticket.elements.items()),
                     ("另涉及", also_concerns(ticket.other_matters)),
                     ("受理", local_time(ticket.created_at)),
                 ]
@@ -293,30 +293,33 @@ class TicketPage:
                             Text("p", entry.note, "muted pre")
                         if entry.public_reply:
                             Text("p", f"答复居民：{entry.public_reply}", "pre")
+                        for told in _told(entry):
+                            Text("p", told, "muted")
+                        for name in entry.evidence:
+                            _evidence(name)
 
-    def _draw_handling(self, ticket: TicketView, look: DeadlineLook) -> None:
+    def _draw_handling(self, ticket: TicketView, look: DeadlineLook, *, at_desk: bool) -> None:
         self._handling.clear()
         with self._handling:
             Text("h2", "办理")
             with box("line"):
                 tag(ticket.state, STATE_TONES.get(ticket.state, "neutral"))
                 tag(look.text, look.tone)
+            asked = asked_until(ticket.history)
             facts(
                 [
                     ("主办", ticket.lead_unit or "待定"),
                     ("协办", "、".join(ticket.assisting_units)),
                     ("截止", local_time(ticket.due_at)),
+                    ("申请延期到", local_time(asked) if asked else ""),
+                    ("先行处理到", local_time(ticket.handler_until) if ticket.handler_until else ""),
                     ("派单依据", ticket.routing.reason if ticket.routing.review else ""),
                     ("把握", percent(ticket.routing.confidence) + ("，需人工核对" if ticket.routing.review else "")),
                     ("渠道", CHANNELS.get(ticket.channel, ticket.channel)),
+                    ("居民回访", _callback(ticket)),
                 ]
             )
-            if ticket.state in (State.TO_DISPATCH, State.DISPATCHED):
-                waits = ticket.state == State.TO_DISPATCH
-                with box("form-actions"):
-                    ui.button("派单" if waits else "改派", on_click=self._assign_dialog.open, color=None).props(
-                        "unelevated"
-                    ).classes("btn btn-primary" if waits else "btn btn-plain")
+            self._operations.draw(ticket, at_desk=at_desk)
 
     def _draw_desk(self, outbox: list[tuple[str, str, int]], desk: DeskRequest | None) -> None:
         self._desk.clear()
@@ -335,12 +338,41 @@ class TicketPage:
                 with box("form-actions"):
                     if desk.desk_state == "received":
                         button("签收", self.visit.step(self.accept), "primary")
-                    ui.button("办结", on_click=self._resolve_dialog.open, color=None).props("unelevated").classes(
-                        "btn btn-plain"
-                    )
-                    ui.button("退单", on_click=self._return_dialog.open, color=None).props("unelevated").classes(
+                    ui.button("办结", on_click=self._open(self._resolve_dialog), color=None).props(
+                        "unelevated"
+                    ).classes("btn btn-plain")
+                    ui.button("退单", on_click=self._open(self._return_dialog), color=None).props("unelevated").classes(
                         "btn btn-danger"
                     )
+
+
+def _told(entry: HistoryEntry) -> list[str]:
+    """What a step changed beside the state, where it is not in its text."""
+    changes, told = entry.changes, []
+    if entry.operation != "submit":
+        if unit := changes.get("unit"):
+            told.append(f"单位：{unit}")
+        if until := changes.get("until"):
+            told.append(f"延期到：{local_time(datetime.fromisoformat(until))}")
+        if changes.get("merged_into"):
+            told.append(f"并入工单：{changes['merged_into']}")
+    if entry.operation in ("close", "reopen", "rate"):
+        told += [
+            text for text in (_SOLVED.get(changes.get("solved")), _SATISFIED.get(changes.get("satisfied"))) if text
+        ]
+    return told
+
+
+def _callback(ticket: TicketView) -> str:
+    said = (_SOLVED.get(ticket.solved), _SATISFIED.get(ticket.satisfied), ticket.callback_comment)
+    return "，".join(part for part in said if part)
+
+
+def _evidence(name: str) -> None:
+    if name.startswith(("http://", "https://")):
+        link(name, name).props('target=_blank rel="noopener noreferrer"')
+    else:
+        Text("p", f"佐证：{name}", "muted")
 
 
 def _percent(confidences: dict[str, Any], name: str) -> str:

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 from fastapi import Request
 from nicegui import ui
 
-from assistant.staff.deadlines import deadline_look, is_overdue
+from assistant.city import City
+from assistant.staff.deadlines import deadline_look
 from assistant.staff.labels import local_time
 from assistant.staff.pages.parts import Text, box, button, card, cell, empty, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
@@ -18,7 +19,10 @@ REFRESH_S = 5.0
 SHOWN = 200
 STATES = tuple(str(state) for state in State)
 STATE_TONES: dict[str, str] = {
+    State.TO_ACCEPT: "warn",
+    State.TO_SUPPLEMENT: "warn",
     State.TO_DISPATCH: "warn",
+    State.MERGED: "neutral",
     State.RETURNED: "warn",
     State.DISPATCHED: "info",
     State.HANDLING: "info",
@@ -45,8 +49,10 @@ async def tickets_page(request: Request, state: str = "", q: str = "", overdue: 
 
     async def refresh() -> None:
         moment = datetime.now(UTC)
-        found = await visit.services.tickets.find(state=chosen["state"] or None, limit=SHOWN)
-        rows = [_row(ticket, moment) for ticket in found if _wanted(ticket, chosen, moment)]
+        found = await visit.services.tickets.find(
+            state=chosen["state"] or None, words=chosen["q"], overdue=bool(chosen["overdue"]), limit=SHOWN
+        )
+        rows = [_row(visit.services.city, ticket, moment) for ticket in found]
         if rows == shown[0]:
             return
         shown[0] = rows
@@ -72,15 +78,8 @@ def _filters(visit: Visit, chosen: dict[str, str]) -> None:
         query.on("keydown.enter", visit.step(apply))
 
 
-def _wanted(ticket: TicketView, chosen: dict[str, str], moment: datetime) -> bool:
-    if chosen["overdue"] and not is_overdue(ticket.state, ticket.due_at, moment):
-        return False
-    words = f"{ticket.number} {ticket.title} {ticket.lead_unit or ''}"
-    return chosen["q"].lower() in words.lower()
-
-
-def _row(ticket: TicketView, moment: datetime) -> tuple[Any, ...]:
-    look = deadline_look(ticket.state, ticket.created_at, ticket.due_at, moment)
+def _row(city: City, ticket: TicketView, moment: datetime) -> tuple[Any, ...]:
+    look = deadline_look(city, ticket, moment)
     return (
         ticket.number,
         ticket.title,
