@@ -42,16 +42,16 @@ def _postgres_binary(name: str) -> str:
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """Yield `postgresql://user@127.0.0.1:port` of a fresh cluster without durability."""
+def postgres(*, durable: bool = False) -> Iterator[str]:
+    """Yield `postgresql://user@127.0.0.1:port` of a fresh cluster; `durable`: it waits for the disk, for timings."""
     # Not below pytest's own folder, which only root may enter when root runs the tests.
     folder = tempfile.TemporaryDirectory(prefix="minsheng-postgres-", ignore_cleanup_errors=True)
-    with folder as name, _postgres(Path(name)) as url:
+    with folder as name, _postgres(Path(name), durable) as url:
         yield url
 
 
 @contextmanager
-def _postgres(folder: Path) -> Iterator[str]:
+def _postgres(folder: Path, durable: bool) -> Iterator[str]:
     as_user: list[str] = []
     user = getpass.getuser()
     if os.geteuid() == 0:
@@ -66,7 +66,9 @@ def _postgres(folder: Path) -> Iterator[str]:
         capture_output=True,
         cwd=folder,
     )
-    options = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+    options = {"max_connections": "200"}
+    if not durable:
+        options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     command = [*as_user, _postgres_binary("postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
     command += ["-c", "listen_addresses=127.0.0.1"]
     for key, value in options.items():
