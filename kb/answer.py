@@ -1,4 +1,4 @@
-"""Answer a question from the knowledge base in small timed steps: prepare, search, decide, extract, compose.
+"""Answer a question from the knowledge base in small timed steps: prepare, search, decide, extract, compose, suggest.
 
 Each step may end the answer with a named outcome. What is answered are sentences of documents in force, as they
 stand there, with the document, article, issuing body and validity they come from.
@@ -18,7 +18,9 @@ import numpy as np
 
 from kb.documents import Document
 from kb.extract import Quote, covered_share, extract
-from kb.search import Encoder, Hit, Query, Snapshot
+from kb.readings import Choice, readings
+from kb.search import NO_FILTERS, Encoder, Filters, Hit, Query, Snapshot
+from kb.suggestions import next_questions
 
 NOT_FOUND = "知识库里没有找到能回答这个问题的有效文件。您可以换个说法再问，或者说“转人工”，由工作人员答复。"
 _SEARCH_DEPTH = 30
@@ -57,15 +59,22 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`text` is ready to show. `quotes` are the sentences in it that come from documents, in order."""
+    """`text` is ready to show. `quotes` are the sentences in it that come from documents, in order.
 
-    outcome: Literal["answered", "not_found"]
+    Outcome "ask": the question has two readings; `choices` are these, and nothing is cited. `next_questions`: what the
+    base can answer about the same matter. `threshold`: the confidence from which on an answer is given.
+    """
+
+    outcome: Literal["answered", "ask", "not_found"]
     text: str
     citations: list[Citation]
     hits: list[Hit]
     confidence: float
     steps: list[Step]
     quotes: list[str] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
+    next_questions: list[str] = field(default_factory=list)
+    threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +161,20 @@ def answer(
     today: date,
     as_of: date | None = None,
     after: str = "",
+    filters: Filters = NO_FILTERS,
+    suggest: bool = True,
 ) -> Answer:
     """Answer from the snapshot as of today, or of the day `as_of`; `after` is the question this one goes on from.
+
+    `suggest`: look for what may be asked next; the first time for an entry that takes as long as some more answers.
 
     Runs for tens of milliseconds on one core: call it in a thread.
     """
     clock = _Clock()
+    model = calibration.of(encoder.encoder_id)
 
     def not_found(hits: Sequence[Hit] = (), confidence: float = 0.0) -> Answer:
-        return Answer("not_found", NOT_FOUND, [], list(hits), confidence, clock.steps)
+        return Answer("not_found", NOT_FOUND, [], list(hits), confidence, clock.steps, threshold=model.threshold)
 
     with clock.step("prepare") as outcome:
         query = Query.of(question, encoder, after=after) if question.strip() else None
@@ -170,19 +184,23 @@ def answer(
         return not_found()
 
     with clock.step("search") as outcome:
-        hits = snapshot.search(query, top_k=_SEARCH_DEPTH, today=today, as_of=as_of)
+        hits = snapshot.search(query, top_k=_SEARCH_DEPTH, today=today, as_of=as_of, filters=filters)
         if not hits:
             outcome.append("nothing_in_force")
     if not hits:
         return not_found()
 
     with clock.step("decide") as outcome:
-        model = calibration.of(encoder.encoder_id)
         confidence = model.confidence(Signals.of(query, hits, snapshot))
         good = confidence >= model.threshold
-        outcome.append("answer" if good else "below_threshold")
+        choices = readings(query, hits, snapshot) if good else []
+        outcome.append("ask" if choices else "answer" if good else "below_threshold")
     if not good:
         return not_found(hits, confidence)
+    if choices:
+        named = "；".join(f"{number}. {choice.label}" for number, choice in enumerate(choices, start=1))
+        text = f"您问的是哪一种？{named}。"
+        return Answer("ask", text, [], list(hits), confidence, clock.steps, choices=choices, threshold=model.threshold)
 
     with clock.step("extract") as outcome:
         quotes = extract(query, hits, snapshot)
@@ -193,7 +211,26 @@ def answer(
     with clock.step("compose"):
         citations = list(dict.fromkeys(Citation.of(q.hit) for q in quotes))
         text = compose(quotes, as_of=as_of)
-    return Answer("answered", text, citations, hits, confidence, clock.steps, [q.text for q in quotes])
+    found = []
+    if suggest:
+        with clock.step("suggest"):
+
+            def answers(asked: str, section: str) -> bool:
+                one = answer(asked, snapshot, encoder, calibration, today=today, as_of=as_of, suggest=False)
+                return any((c.document, c.article) == (hits[0].document.id, section) for c in one.citations)
+
+            found = next_questions(snapshot, quotes, answers, (today, as_of))
+    return Answer(
+        "answered",
+        text,
+        citations,
+        hits,
+        confidence,
+        clock.steps,
+        [q.text for q in quotes],
+        next_questions=found,
+        threshold=model.threshold,
+    )
 
 
 def compose(quotes: Sequence[Quote], *, as_of: date | None = None) -> str:

@@ -15,8 +15,9 @@ from kb.documents import Document, NewDocument, Passage
 from kb.errors import FileRefused, InvalidDocument
 from kb.extract import extract
 from kb.importer import read_paths
+from kb.index import Floats
 from kb.passages import split
-from kb.search import Encoder, Prepared, Query, Snapshot, search_text
+from kb.search import Encoder, Query, Snapshot, search_text
 
 # Deep enough that ten different documents are among the passages found.
 _DEPTH = 100
@@ -65,23 +66,19 @@ def build(
     progress: Callable[[int, int], None] | None = None,
 ) -> Snapshot:
     """An index in memory over the documents, published unless they say otherwise; touches no database."""
-    titled = {d.id: d.title for d in documents}
     passages: list[Passage] = []
     found_by: list[str] = []
     for document in documents:
         for ordinal, piece in enumerate(split(document.text, document.title)):
             passages.append(Passage(len(passages), document.id, ordinal, piece.article, piece.text))
             found_by.append(search_text(document.title, piece.article, piece.text))
-    prepared: list[Prepared] = []
+    made: list[Floats] = []
     for start in range(0, len(found_by), batch):
-        part = found_by[start : start + batch]
-        vectors = encoder.embed(part, "passage")
-        titles = [titled[p.document_id] for p in passages[start : start + batch]]
-        prepared += [Prepared.of(titles[i], text, vectors[i]) for i, text in enumerate(part)]
+        made.append(encoder.embed(found_by[start : start + batch], "passage"))
         if progress:
-            progress(len(prepared), len(found_by))
-    stored = {d.id: _published(d) for d in documents}
-    return Snapshot(stored, passages, prepared)
+            progress(min(start + batch, len(found_by)), len(found_by))
+    vectors = np.concatenate(made) if made else np.zeros((0, 1), dtype=np.float32)
+    return Snapshot.of({d.id: _published(d) for d in documents}, passages, vectors)
 
 
 def evaluate(
@@ -115,7 +112,7 @@ def evaluate(
         ranks.append(order.index(question.docid) + 1 if question.docid in order else 0)
         if question.answer.strip():
             quotes = extract(query, hits, snapshot)
-            overlaps.append(rouge_l("".join(q.text for q in quotes), question.answer))
+            overlaps.append(rouge_l("".join(q.answer for q in quotes), question.answer))
         if result.outcome == "answered":
             right.append(any(c.document == question.docid for c in result.citations))
         if progress:
@@ -137,7 +134,7 @@ def evaluate(
         "ms_p50": round(float(np.percentile(times, 50)), 1) if times else 0.0,
         "ms_p95": round(float(np.percentile(times, 95)), 1) if times else 0.0,
         "documents": len(snapshot.documents),
-        "passages": len(snapshot.passages),
+        "passages": len(snapshot),
     }
 
 

@@ -1,74 +1,93 @@
-"""Two indexes over the same passages – vectors (FAISS, exact) and words (BM25) – and the fusion of their scores.
+"""Two searches over the same passages – vectors and words (BM25) – and the fusion of their scores.
 
-An index is built once and never changed, so any number of threads may search it; a new one takes its place.
+An index holds one large segment and a small one with what changed since; passages that are no longer valid in either
+are masked out. Both searches give the same whether a passage lies in the one or the other. An index is never changed,
+so any number of threads may search it; a new one takes its place.
 """
 
-import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import bm25s
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from kb.errors import EncoderMismatch
+from kb.nearest import Floats, Nearest, Positions, halves
+from kb.postings import Mask, Postings
 
-Floats = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
-
-# A request takes one core: with FAISS's own threads ten requests beside each other wait for one another.
-faiss.omp_set_num_threads(1)
-
-# It announces every build on a level of its own choice.
-logging.getLogger("bm25s").setLevel(logging.WARNING)
+__all__ = ["DENSE_WEIGHT", "Floats", "Mask", "Match", "Part", "PassageIndex"]
 
 DENSE_WEIGHT = 0.5
 CANDIDATES = 200
+_BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A passage found. `score` is the fused score in 0…1, `dense` the cosine, `sparse` the BM25 score."""
+    """A passage found. `score` is the fused score in 0…1, `dense` the cosine, `sparse` the BM25 score.
+
+    `dense_rank` and `sparse_rank`: its place (from 1) in either search among the candidates.
+    """
 
     position: int
     score: float
     dense: float
     sparse: float
+    dense_rank: int = 0
+    sparse_rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is searched of a segment: `alive` (n,) masks out what is no longer valid."""
+
+    postings: Postings
+    nearest: Nearest
+    alive: Mask
+
+    @classmethod
+    def of(cls, postings: Postings, nearest: Nearest, alive: Mask | None = None) -> "Part":
+        return cls(postings, nearest, np.ones(len(postings), dtype=np.bool_) if alive is None else alive)
 
 
 class PassageIndex:
-    """Exact search over `vectors` (n, d), unit length, and `tokens` (n lists of words), in the same order.
+    """Search over the passages of several parts; the position of a passage counts through all parts, in order.
 
-    Raises EncoderMismatch when the two differ in number or the vectors are not unit vectors.
+    Raises EncoderMismatch where vectors and words of a part differ in number.
     """
 
-    def __init__(self, vectors: Floats, tokens: Sequence[Sequence[str]]) -> None:
-        if vectors.ndim != 2 or len(vectors) != len(tokens):
+    def __init__(self, parts: Sequence[Part]) -> None:
+        if any(len(p.postings) != len(p.nearest) or len(p.alive) != len(p.postings) for p in parts):
             raise EncoderMismatch()
-        if len(vectors) and not np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-2):
-            raise EncoderMismatch("语言模型返回的向量长度不是 1。")
-        self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-        self._dense = faiss.IndexFlatIP(max(vectors.shape[1], 1))
-        if len(vectors):
-            self._dense.add(self.vectors)
-        self._sparse: bm25s.BM25 | None = None
-        # The library needs at least one word to index.
-        if any(tokens):
-            self._sparse = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
-            self._sparse.index([list(t) for t in tokens], show_progress=False)
-        self.frequencies: dict[str, int] = {}
-        for words in tokens:
-            for word in set(words):
-                self.frequencies[word] = self.frequencies.get(word, 0) + 1
+        self.parts = parts
+        self._starts = np.cumsum([0, *(len(p.postings) for p in parts)])
+        self._frequencies = [p.postings.frequencies(p.alive) for p in parts]
+        self.alive = np.concatenate([p.alive for p in parts]) if parts else np.zeros(0, dtype=np.bool_)
+        self.size = int(np.count_nonzero(self.alive))
+        length = sum(float(p.postings.lengths[p.alive].sum()) for p in parts)
+        self._average_length = max(length / max(self.size, 1), 1.0)
+
+    @classmethod
+    def over(cls, vectors: Floats, tokens: Sequence[Sequence[str]]) -> "PassageIndex":
+        """An index over `vectors` (n, d), unit length, and `tokens` (n lists of words), in the same order."""
+        return cls([Part.of(Postings.of(tokens), Nearest.of(halves(vectors, len(tokens))))])
 
     def __len__(self) -> int:
-        return len(self.vectors)
+        return len(self.alive)
+
+    def frequency(self, word: str) -> int:
+        """In how many passages a word occurs."""
+        found = 0
+        for part, frequencies in zip(self.parts, self._frequencies, strict=True):
+            number = part.postings.vocabulary.get(word)
+            found += int(frequencies[number]) if number is not None else 0
+        return found
 
     def idf(self, word: str) -> float:
         """Rarity of a word among the passages, as in BM25 (Lucene); a word that never occurs is the rarest."""
-        n = self.frequencies.get(word, 0)
-        return float(np.log(1 + (len(self) - n + 0.5) / (n + 0.5)))
+        n = self.frequency(word)
+        return float(np.log(1 + (self.size - n + 0.5) / (n + 0.5)))
 
     def search(self, vector: Floats, query: Sequence[str], *, limit: int, allowed: Mask | None = None) -> list[Match]:
         """The best passages by fused score, best first, among those that `allowed` (n,) holds true.
@@ -76,33 +95,81 @@ class PassageIndex:
         The candidates are the best of either search; each search's scores are stretched to 0…1 over the candidates
         and averaged (score fusion; beat reciprocal ranks on the notices, see docs/decisions/0005-knowledge-base.md).
         """
-        positions = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
-        if not len(positions):
+        usable = self.alive if allowed is None else self.alive & allowed
+        available = int(np.count_nonzero(usable))
+        if not available:
             return []
-        width = min(max(CANDIDATES, limit), len(positions))
+        width = min(max(CANDIDATES, limit), available)
         sparse = self._sparse_scores(query)
-        if allowed is None or len(positions) == len(self):
-            _, near = self._dense.search(vector.reshape(1, -1), width)
-        else:
-            selector = faiss.IDSelectorBatch(positions)
-            _, near = self._dense.search(vector.reshape(1, -1), width, params=faiss.SearchParameters(sel=selector))  # type: ignore[call-arg]
-        among = sparse[positions]
-        best = positions[np.argpartition(-among, width - 1)[:width]]
-        candidates = np.union1d(near[0][near[0] >= 0], best[sparse[best] > 0])
-        dense_scores = self.vectors[candidates] @ vector
+        if available < len(self):
+            sparse *= usable
+        near = self._near(vector, width, None if available == len(self) else usable)
+        candidates = np.union1d(near, _best(sparse, width))
+        dense_scores = self._cosines(candidates, vector)
         sparse_scores = sparse[candidates]
         fused = DENSE_WEIGHT * _stretched(dense_scores) + (1 - DENSE_WEIGHT) * _stretched(sparse_scores)
         order = np.lexsort((candidates, -fused))[:limit]
+        dense_ranks, sparse_ranks = _ranks(dense_scores), _ranks(sparse_scores)
         return [
-            Match(int(candidates[i]), float(fused[i]), float(dense_scores[i]), float(sparse_scores[i])) for i in order
+            Match(
+                int(candidates[i]),
+                float(fused[i]),
+                float(dense_scores[i]),
+                float(sparse_scores[i]),
+                int(dense_ranks[i]),
+                int(sparse_ranks[i]),
+            )
+            for i in order
         ]
 
-    def _sparse_scores(self, query: Sequence[str]) -> Floats:
-        known = [word for word in query if word in self.frequencies]
-        if self._sparse is None or not known:
-            return np.zeros(len(self), dtype=np.float32)
-        scores: Floats = np.asarray(self._sparse.get_scores(known), dtype=np.float32)
+    def _near(self, vector: Floats, width: int, usable: Mask | None) -> Positions:
+        found = []
+        for part, start in zip(self.parts, self._starts, strict=False):
+            mask = None if usable is None else usable[start : start + len(part.alive)]
+            found.append(part.nearest.search(vector, width, mask) + start)
+        near = np.concatenate(found)
+        if len(found) > 1 and len(near) > width:
+            near = near[np.argpartition(-self._cosines(near, vector), width - 1)[:width]]
+        return near
+
+    def _cosines(self, positions: Positions, vector: Floats) -> Floats:
+        scores = np.empty(len(positions), dtype=np.float32)
+        which = np.searchsorted(self._starts, positions, side="right") - 1
+        for number, part in enumerate(self.parts):
+            here = which == number
+            if here.any():
+                scores[here] = part.nearest.cosines(positions[here] - self._starts[number], vector)
         return scores
+
+    def _sparse_scores(self, query: Sequence[str]) -> Floats:
+        scores = np.zeros(len(self), dtype=np.float32)
+        weights = {word: count * self.idf(word) for word, count in Counter(query).items()}
+        for part, start in zip(self.parts, self._starts, strict=False):
+            part.postings.add_scores(weights, self._average_length, scores[start : start + len(part.alive)])
+        return scores
+
+
+def _best(scores: Floats, width: int) -> Positions:
+    """Positions of the `width` highest scores above zero, in no order.
+
+    The width-th highest of the maxima of blocks is no higher than the width-th highest score: what lies below it need
+    not be sorted.
+    """
+    blocks = len(scores) // _BLOCK
+    least = np.float32(0)
+    if blocks > width:
+        maxima = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
+        least = np.partition(maxima, blocks - width)[blocks - width]
+    found = np.flatnonzero(scores >= least) if least > 0 else np.flatnonzero(scores)
+    if len(found) > width:
+        found = found[np.argpartition(-scores[found], width - 1)[:width]]
+    return found
+
+
+def _ranks(scores: Floats) -> npt.NDArray[np.int64]:
+    ranks = np.empty(len(scores), dtype=np.int64)
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    return ranks
 
 
 def _stretched(scores: Floats) -> Floats:

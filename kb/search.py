@@ -1,15 +1,20 @@
 """One state of the knowledge base in memory: what is in it on a day, and search over it. Never changed once built."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Literal, Protocol
 
 import numpy as np
 
+from kb import ranking
 from kb.documents import Document, Passage
-from kb.index import Floats, Mask, PassageIndex
-from kb.words import content_words, in_documents_words, query_terms, terms, words
+from kb.index import Floats, Mask, Match, Part, PassageIndex
+from kb.segment import Segment, search_text
+from kb.words import content_words, in_documents_words, query_terms, words
+
+__all__ = ["NO_FILTERS", "Encoder", "Filters", "Hit", "Query", "Snapshot", "search_text"]
 
 MAX_QUESTION_CHARS = 500
 
@@ -51,13 +56,20 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage found: where it is from, how well it fits. `article` is its place in the document."""
+    """A passage found: where it is from, how well it fits. `article` is its place in the document.
+
+    `dense_rank`, `sparse_rank`, `fused_rank`: its place in the search by meaning, in that by words, and after their
+    fusion, from 1. Hits are in the order of `kb.ranking`.
+    """
 
     document: Document
     passage: Passage
     score: float
     dense: float
     sparse: float
+    dense_rank: int = 0
+    sparse_rank: int = 0
+    fused_rank: int = 0
 
     @property
     def article(self) -> str | None:
@@ -65,69 +77,183 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """What is computed once for a passage: the vector and the terms of the text it is found by."""
+class Filters:
+    """Which documents are searched; None: all. A document that names no region or audience holds for every one."""
 
-    text: str
-    vector: Floats
-    terms: list[str]
+    region: str | None = None
+    audience: str | None = None
+    category: str | None = None
+
+    def allow(self, document: Document) -> bool:
+        return (
+            _fits(self.region, document.region, True)
+            and _fits(self.audience, document.audience, True)
+            and _fits(self.category, document.category, False)
+        )
+
+
+def _fits(wanted: str | None, found: str | None, open_to_all: bool) -> bool:
+    """One names the other: "金水区" is in "郑州市金水区", and what holds in 郑州市 holds in its districts, too."""
+    if not wanted:
+        return True
+    if not found:
+        return open_to_all
+    return wanted in found or found in wanted
+
+
+NO_FILTERS = Filters()
+
+
+class Snapshot:
+    """Documents and their passages with the index, as of one revision. Never changed.
+
+    Args:
+        documents: those that may be in force on some day; one that is not among them is not found.
+        segments: the passages. Those of a document count in the first segment that has them in the state `keys`.
+        keys: id of a document → state of its passages (`Entry.key`).
+    """
+
+    def __init__(
+        self,
+        documents: Mapping[str, Document],
+        segments: Sequence[Segment],
+        keys: Mapping[str, str],
+        *,
+        revision: int = 0,
+    ) -> None:
+        self.documents = documents
+        self.segments = segments
+        self.keys = keys
+        self.revision = revision
+        self._starts = [0]
+        # Where the passages of a document lie: segment, first, one past the last.
+        self._places: dict[str, tuple[int, int, int]] = {}
+        self._owners: list[str] = []
+        owner_numbers = []
+        parts = []
+        for number, segment in enumerate(segments):
+            alive = np.zeros(len(segment), dtype=np.bool_)
+            owners = np.zeros(len(segment), dtype=np.int32)
+            for entry in segment.entries:
+                owners[entry.start : entry.stop] = len(self._owners)
+                self._owners.append(entry.document_id)
+                id_ = entry.document_id
+                if id_ in documents and id_ not in self._places and keys.get(id_) == entry.key:
+                    alive[entry.start : entry.stop] = True
+                    self._places[id_] = (number, entry.start, entry.stop)
+            parts.append(Part.of(segment.postings, segment.nearest, alive))
+            owner_numbers.append(owners)
+            self._starts.append(self._starts[-1] + len(segment))
+        self.index = PassageIndex(parts)
+        self._owner_of = np.concatenate(owner_numbers) if owner_numbers else np.zeros(0, dtype=np.int32)
+        self._allowed: dict[tuple[date, date | None, Filters], Mask] = {}
+        self.suggested: dict[tuple[str, date, date | None], list[tuple[str, str]]] = {}
+        """What may be asked about a document, once it has been found out (`kb.suggestions`)."""
 
     @classmethod
-    def of(cls, title: str, found_by: str, vector: Floats) -> "Prepared":
-        """Counts the title's terms twice: in a short passage the document's matter would weigh too little."""
-        return cls(found_by, vector, terms(title) + terms(found_by))
+    def of(
+        cls, documents: Mapping[str, Document], passages: Sequence[Passage], vectors: Floats, *, revision: int = 0
+    ) -> "Snapshot":
+        """Of passages in reading order, by document, and their vectors (n, width)."""
+        grouped: dict[str, list[int]] = {}
+        for position, passage in enumerate(passages):
+            grouped.setdefault(passage.document_id, []).append(position)
+        order = [position for positions in grouped.values() for position in positions]
+        found = [(id_, "", documents[id_].title, [passages[i] for i in grouped[id_]]) for id_ in grouped]
+        width = vectors.shape[1] if vectors.ndim == 2 else 1
+        segment = Segment.of(found, vectors[order].reshape(len(order), width))
+        return cls(documents, [segment], dict.fromkeys(grouped, ""), revision=revision)
 
+    def __len__(self) -> int:
+        """Number of passages that may be found on some day."""
+        return self.index.size
 
-def search_text(title: str, article: str | None, text: str) -> str:
-    """What a passage is found by: its text under its title and headings."""
-    return "\n".join(part for part in (title, article, text) if part)
+    def with_documents(self, documents: Mapping[str, Document]) -> "Snapshot":
+        """The same passages under other documents: those that are missing are not found any more."""
+        return Snapshot(documents, self.segments, self.keys, revision=self.revision)
 
-
-@dataclass(slots=True)
-class Snapshot:
-    """Documents and passages with their index, as of one revision. `documents` may hold some that are not in force."""
-
-    documents: Mapping[str, Document]
-    passages: Sequence[Passage]
-    prepared: Sequence[Prepared]
-    revision: int = 0
-    index: PassageIndex = field(init=False)
-    _by_document: dict[str, list[int]] = field(init=False)
-    _allowed: dict[tuple[date, date | None], Mask] = field(init=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        size = self.prepared[0].vector.shape[0] if self.prepared else 1
-        vectors = np.array([p.vector for p in self.prepared], dtype=np.float32).reshape(len(self.prepared), size)
-        self.index = PassageIndex(vectors, [p.terms for p in self.prepared])
-        self._by_document = {}
-        for position, passage in enumerate(self.passages):
-            self._by_document.setdefault(passage.document_id, []).append(position)
-
-    def search(self, query: Query, *, top_k: int, today: date, as_of: date | None = None) -> list[Hit]:
+    def search(
+        self, query: Query, *, top_k: int, today: date, as_of: date | None = None, filters: Filters = NO_FILTERS
+    ) -> list[Hit]:
         """The best passages of documents in force on the day, best first."""
-        matches = self.index.search(query.vector, query.terms, limit=top_k, allowed=self._in_force(today, as_of))
-        hits = []
+        allowed = self._in_force(today, as_of, filters)
+        depth = max(top_k, ranking.DEPTH)
+        matches = self.index.search(query.vector, query.terms, limit=depth, allowed=allowed)
+        ranks = {match.position: number for number, match in enumerate(matches, start=1)}
+        return [
+            Hit(
+                self.documents[self._owners[self._owner_of[match.position]]],
+                self._passage(match.position),
+                match.score,
+                match.dense,
+                match.sparse,
+                match.dense_rank,
+                match.sparse_rank,
+                ranks[match.position],
+            )
+            for match in self._ranked(query, matches)[:top_k]
+        ]
+
+    def found(self, matches: Sequence[Match]) -> dict[str, ranking.Found]:
+        """The documents of the matches, by id, the one of the best match first."""
+        grouped: dict[str, list[Match]] = {}
         for match in matches:
-            passage = self.passages[match.position]
-            document = self.documents[passage.document_id]
-            hits.append(Hit(document, passage, match.score, match.dense, match.sparse))
-        return hits
+            grouped.setdefault(self._owners[self._owner_of[match.position]], []).append(match)
+        result = {}
+        for id_, mine in grouped.items():
+            number, start, stop = self._places[id_]
+            at = mine[0].position - self._starts[number]
+            part = self.index.parts[number]
+            result[id_] = ranking.Found(mine, part, start, stop, at, self.documents[id_].title)
+        return result
+
+    def _ranked(self, query: Query, matches: Sequence[Match]) -> list[Match]:
+        """The matches by the score of their document, its best passage first where that is the document's best."""
+        found = self.found(matches)
+        if len(found) < 2:
+            return list(matches)
+        judged, rest = list(found.values())[: ranking.DOCUMENTS], list(found.values())[ranking.DOCUMENTS :]
+        values = ranking.features(query.text, query.terms, judged, self.index.idf)
+        scores = ranking.shipped().scores(values)
+        order = []
+        for document, score in zip(judged, scores.tolist(), strict=True):
+            best = document.matches[0].score
+            order += [(score + match.score - best, match) for match in document.matches]
+        order.sort(key=lambda pair: (-pair[0], pair[1].position))
+        return [match for _, match in order] + [match for document in rest for match in document.matches]
 
     def passages_of(self, document_id: str) -> list[Passage]:
         """A document's passages in reading order."""
-        return [self.passages[i] for i in self._by_document.get(document_id, [])]
+        number, start, stop = self._places.get(document_id, (0, 0, 0))
+        return [self.segments[number].passage(i, document_id) for i in range(start, stop)]
 
     def with_vectors(self, document_id: str) -> tuple[list[Passage], Floats]:
         """A document's passages in reading order, and their vectors (number of passages, width)."""
-        positions = self._by_document.get(document_id, [])
-        return [self.passages[i] for i in positions], np.array([self.prepared[i].vector for i in positions])
+        number, start, stop = self._places.get(document_id, (0, 0, 0))
+        if start == stop:
+            return [], np.zeros((0, 1), dtype=np.float32)
+        vectors: Floats = self.segments[number].nearest.vectors[start:stop].astype(np.float32)
+        return self.passages_of(document_id), vectors
 
-    def _in_force(self, today: date, as_of: date | None) -> Mask:
-        key = (today, as_of)
+    def alive(self, number: int) -> Mask:
+        """Which passages of a segment count: (passages of the segment,)."""
+        return self.index.parts[number].alive
+
+    def has(self, document_id: str) -> bool:
+        """Whether the passages of a document are here, in the state that `keys` names."""
+        return document_id in self._places
+
+    def _passage(self, position: int) -> Passage:
+        number = bisect_right(self._starts, position) - 1
+        return self.segments[number].passage(position - self._starts[number], self._owners[self._owner_of[position]])
+
+    def _in_force(self, today: date, as_of: date | None, filters: Filters) -> Mask:
+        key = (today, as_of, filters)
         mask = self._allowed.get(key)
         if mask is None:
-            good = {d.id for d in self.documents.values() if d.in_force(today, as_of)}
-            mask = np.array([p.document_id in good for p in self.passages], dtype=np.bool_)
+            good = {d.id for d in self.documents.values() if d.in_force(today, as_of) and filters.allow(d)}
+            owners = np.fromiter((owner in good for owner in self._owners), np.bool_, len(self._owners))
+            mask = owners[self._owner_of] if len(owners) else np.zeros(len(self.index), dtype=np.bool_)
             if len(self._allowed) > 16:
                 self._allowed.clear()
             self._allowed[key] = mask

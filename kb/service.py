@@ -1,7 +1,7 @@
 """The knowledge base: one object a process, over the shared database.
 
-The index lives in memory and is rebuilt from the database whenever the revision there differs, so that what one
-process publishes or suspends holds for the next question in every process.
+The index lives in memory and is brought up to date whenever the revision in the database differs, so that what one
+process publishes or suspends holds for the next question in every process (`kb/keeper.py`).
 """
 
 import asyncio
@@ -21,8 +21,9 @@ from kb.documents import Document, DocumentWithPassages, NewDocument, Status, to
 from kb.errors import DocumentExists, DocumentNotFound, InvalidDocument, KbError
 from kb.importer import read_folder
 from kb.index import Floats
+from kb.keeper import IndexKeeper
 from kb.passages import Piece, split
-from kb.search import Encoder, Hit, Prepared, Query, Snapshot, search_text
+from kb.search import NO_FILTERS, Encoder, Filters, Hit, Query, search_text
 
 __all__ = ["ImportReport", "KbSettings", "KnowledgeBase", "NewDocument", "Refusal"]
 
@@ -36,12 +37,16 @@ def _today() -> date:
 
 @dataclass(frozen=True, slots=True)
 class KbSettings:
-    """`today` is the calendar day in the city; `calibration` says when an answer is good enough to give."""
+    """`today` is the calendar day in the city; `calibration` says when an answer is good enough to give.
+
+    `index_folder`: where a copy of the index is kept for a quick start (None: it is made from the database).
+    """
 
     today: Callable[[], date] = _today
     calibration: Calibration = field(default_factory=Calibration.load)
     embed_batch: int = 32
     documents_per_transaction: int = 16
+    index_folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,40 +79,51 @@ class KnowledgeBase:
         self._db = db
         self._encoder = encoder
         self._settings = settings or KbSettings()
-        self._snapshot: Snapshot | None = None
-        self._loading = asyncio.Lock()
+        self._index = IndexKeeper(
+            db, encoder, folder=self._settings.index_folder, embed_batch=self._settings.embed_batch
+        )
         calibration = self._settings.calibration
         if calibration.of(encoder.encoder_id) is not calibration:
             log.warning("kb_calibrated_for_another_encoder", remedy="python -m kb.calibrate")
 
     @property
     def loaded(self) -> bool:
-        return self._snapshot is not None
+        return self._index.loaded
 
     # --- asking ----------------------------------------------------------------------------------------------------
 
     async def load(self) -> None:
-        """Build the index from the database unless it is up to date; vectors that are missing are made and stored."""
-        await self._current()
+        """Bring the index up to date with the database; vectors that are missing are made and stored."""
+        await self._index.current()
 
-    async def search(self, query: str, *, top_k: int = 10, as_of: date | None = None) -> list[Hit]:
+    async def settled(self) -> None:
+        """Wait until nothing of the index is merged or written in the background."""
+        await self._index.settled()
+
+    async def search(
+        self, query: str, *, top_k: int = 10, as_of: date | None = None, filters: Filters = NO_FILTERS
+    ) -> list[Hit]:
         """The passages that fit best, of documents in force today (or on the day `as_of`), best first."""
-        snapshot = await self._current()
+        snapshot = await self._index.current()
         today = self._settings.today()
 
         def run() -> list[Hit]:
             if not query.strip():
                 return []
-            return snapshot.search(Query.of(query, self._encoder), top_k=top_k, today=today, as_of=as_of)
+            return snapshot.search(
+                Query.of(query, self._encoder), top_k=top_k, today=today, as_of=as_of, filters=filters
+            )
 
         return await asyncio.to_thread(run)
 
-    async def answer(self, question: str, *, as_of: date | None = None, after: str = "") -> Answer:
-        """An answer in sentences of documents in force, each cited, or an honest "not found".
+    async def answer(
+        self, question: str, *, as_of: date | None = None, after: str = "", filters: Filters = NO_FILTERS
+    ) -> Answer:
+        """An answer in sentences of documents in force, each cited, a question back, or an honest "not found".
 
         `after`: the question that this one goes on from ("居住证怎么办", then "那要多久").
         """
-        snapshot = await self._current()
+        snapshot = await self._index.current()
         settings = self._settings
         result = await asyncio.to_thread(
             answer,
@@ -118,6 +134,7 @@ class KnowledgeBase:
             today=settings.today(),
             as_of=as_of,
             after=after,
+            filters=filters,
         )
         log.info(
             "kb_answer",
@@ -270,57 +287,3 @@ class KnowledgeBase:
                     continue
                 setattr(report, outcome, getattr(report, outcome) + 1)
                 report.passages += len(pieces) if outcome != "unchanged" else 0
-
-    async def _current(self) -> Snapshot:
-        snapshot = self._snapshot
-        if snapshot is not None and snapshot.revision == await self._revision():
-            return snapshot
-        async with self._loading:
-            # Whoever held the lock before may have loaded what is wanted here.
-            snapshot = self._snapshot
-            if snapshot is None or snapshot.revision != await self._revision():
-                snapshot = await self._load(snapshot)
-                self._snapshot = snapshot
-            return snapshot
-
-    async def _revision(self) -> int:
-        async with self._db.read() as session:
-            return await store.revision(session)
-
-    async def _load(self, old: Snapshot | None) -> Snapshot:
-        started = time.monotonic()
-        encoder_id = self._encoder.encoder_id
-        known = {p.id: done for p, done in zip(old.passages, old.prepared, strict=True)} if old else {}
-        async with self._db.read() as session:
-            await store.consistent(session)
-            revision = await store.revision(session)
-            documents = {d.id: d for d in await store.documents(session, searchable=True)}
-            passages = [p for p in await store.passages(session) if p.document_id in documents]
-            found_by = {p.id: search_text(documents[p.document_id].title, p.article, p.text) for p in passages}
-            prepared = {p.id: known[p.id] for p in passages if p.id in known and known[p.id].text == found_by[p.id]}
-            fresh = [p for p in passages if p.id not in prepared]
-            vectors = await store.vectors(session, [p.id for p in fresh], encoder_id)
-        missing = [p for p in fresh if p.id not in vectors]
-        size = self._settings.embed_batch
-        for start in range(0, len(missing), size):
-            part = missing[start : start + size]
-            made = await asyncio.to_thread(self._encoder.embed, [found_by[p.id] for p in part], "passage")
-            vectors |= {p.id: made[i] for i, p in enumerate(part)}
-            async with self._db.begin() as session:
-                await store.keep_vectors(session, [(p.id, p.text) for p in part], list(made), encoder_id)
-
-        def build() -> Snapshot:
-            for p in fresh:
-                prepared[p.id] = Prepared.of(documents[p.document_id].title, found_by[p.id], vectors[p.id])
-            return Snapshot(documents, passages, [prepared[p.id] for p in passages], revision)
-
-        snapshot = await asyncio.to_thread(build)
-        log.info(
-            "kb_loaded",
-            revision=revision,
-            documents=len(documents),
-            passages=len(passages),
-            embedded=len(missing),
-            seconds=round(time.monotonic() - started, 3),
-        )
-        return snapshot

@@ -3,6 +3,8 @@
 from datetime import date
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kb.answer import NOT_FOUND, Answer, Calibration, answer, validity
 from kb.documents import Document, NewDocument
@@ -26,7 +28,7 @@ def test_a_short_section_is_quoted_whole(snapshot: Snapshot, encoder: HashEncode
     assert result.quotes == ["养犬人带狂犬病免疫证明到派出所办理犬只登记，领取犬牌。"]
     assert result.text.startswith(result.quotes[0])
     assert "依据：《养犬登记办法》“办理登记”（公安局，未注明有效期）。" in result.text
-    assert [s.name for s in result.steps] == ["prepare", "search", "decide", "extract", "compose"]
+    assert [s.name for s in result.steps] == ["prepare", "search", "decide", "extract", "compose", "suggest"]
     assert all(s.ms >= 0 for s in result.steps)
 
 
@@ -59,10 +61,8 @@ def test_a_very_long_question_is_survived(snapshot: Snapshot, encoder: HashEncod
 
 def test_sample_entries_are_marked(encoder: HashEncoder) -> None:
     snapshot = build([heating()], encoder)
-    marked = Snapshot(
-        {k: Document(d.id, d.title, "published", source="示例条目") for k, d in snapshot.documents.items()},
-        snapshot.passages,
-        snapshot.prepared,
+    marked = snapshot.with_documents(
+        {k: Document(d.id, d.title, "published", source="示例条目") for k, d in snapshot.documents.items()}
     )
     assert "示例条目" in _ask("室温标准", marked, encoder).text
     assert "示例条目" not in _ask("室温标准", snapshot, encoder).text
@@ -100,3 +100,78 @@ def test_with_another_encoder_the_words_decide_alone() -> None:
     other = calibration.of("another")
     assert other is not calibration
     assert not {"dense", "lead"} & set(other.weights)
+
+
+_GUIDE = (
+    "## 申请条件\n年满{age}周岁可以领取高龄津贴。\n## 需要的材料\n领取高龄津贴带身份证。\n"
+    "## 多久办好\n高龄津贴十五个工作日发放。"
+)
+
+
+def _allowance(name: str, region: str | None = None, audience: str | None = None, age: int = 80) -> NewDocument:
+    title = f"{region or ''}{audience or ''}高龄津贴指南"
+    return NewDocument(id=name, title=title, text=_GUIDE.format(age=age), region=region, audience=audience)
+
+
+def _stored(documents: list[NewDocument], encoder: HashEncoder) -> Snapshot:
+    built = build(documents, encoder)
+    return built.with_documents(
+        {d.id: Document(d.id, d.title, "published", region=d.region, audience=d.audience) for d in documents}
+    )
+
+
+def test_two_regions_are_asked_back_and_a_named_one_is_not(encoder: HashEncoder) -> None:
+    snapshot = _stored([_allowance("a", "金水区"), _allowance("b", "中原区", age=70)], encoder)
+    result = _ask("高龄津贴需要的材料", snapshot, encoder)
+    assert (result.outcome, result.citations, result.quotes) == ("ask", [], [])
+    assert {c.label for c in result.choices} == {"金水区", "中原区"}
+    assert all(choice.label in result.text for choice in result.choices)
+    for choice in result.choices:
+        chosen = _ask(choice.question, snapshot, encoder)
+        assert [c.document for c in chosen.citations] == [choice.document]
+    assert _ask("中原区高龄津贴需要的材料", snapshot, encoder).citations[0].document == "b"
+
+
+def test_two_audiences_are_asked_back(encoder: HashEncoder) -> None:
+    snapshot = _stored([_allowance("a", None, "退役军人"), _allowance("b", None, "失独家庭")], encoder)
+    assert {c.label for c in _ask("高龄津贴需要的材料", snapshot, encoder).choices} == {"退役军人", "失独家庭"}
+    assert _ask("退役军人高龄津贴需要的材料", snapshot, encoder).outcome == "answered"
+
+
+def test_one_entry_is_not_asked_back(encoder: HashEncoder) -> None:
+    snapshot = _stored([_allowance("a", "金水区")], encoder)
+    assert _ask("高龄津贴需要的材料", snapshot, encoder).outcome == "answered"
+
+
+def test_what_is_suggested_next_is_answered_from_another_section(encoder: HashEncoder) -> None:
+    snapshot = _stored([_allowance("a", "金水区"), dogs()], encoder)
+    result = _ask("高龄津贴需要的材料", snapshot, encoder)
+    assert 1 <= len(result.next_questions) <= 3
+    cited = {(c.document, c.article) for c in result.citations}
+    for question in result.next_questions:
+        after = _ask(question, snapshot, encoder)
+        assert after.outcome == "answered"
+        assert {(c.document, c.article) for c in after.citations} - cited
+
+
+@given(
+    st.lists(
+        st.text("供热温度补贴标准养犬登记元0123456789，。；：\n 第条一二", min_size=1, max_size=400),
+        min_size=1,
+        max_size=4,
+    )
+)
+@settings(max_examples=40, deadline=None)
+def test_no_answer_holds_a_sentence_that_is_in_no_valid_entry(texts: list[str]) -> None:
+    encoder = HashEncoder()
+    documents = [NewDocument(f"d{i}", f"文件{i}", text) for i, text in enumerate(texts) if text.strip()]
+    whole = build(documents, encoder)
+    dead = {d.id for i, d in enumerate(documents) if i % 2}
+    snapshot = whole.with_documents(
+        {id_: Document(id_, d.title, "suspended" if id_ in dead else "published") for id_, d in whole.documents.items()}
+    )
+    valid = ["".join(p.text.split()) for d in documents if d.id not in dead for p in snapshot.passages_of(d.id)]
+    for question in ("供热补贴标准", "养犬登记多少元", "第一条温度"):
+        result = _ask(question, snapshot, encoder, Calibration({"coverage": 1.0}, 0.0, 0.1))
+        assert all(any("".join(quote.split()) in text for text in valid) for quote in result.quotes)
+        assert not dead & {c.document for c in result.citations}

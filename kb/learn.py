@@ -1,0 +1,236 @@
+"""Learn from questions with known answers which document and which stretch of it answers, and write down the weights.
+
+    python -m kb.learn --data ../shared/data --policies city/demo/policies
+
+Writes `data/ranking.json` (`kb.ranking`) and `data/spans.json` (`kb.spans`). Documents of policy_qa are divided by
+hash: half of them with their questions for learning, a fifth for choosing, the rest (`part`) is for measuring alone.
+The ranking learns from our own questions about the sample entries, too. Needed again when the encoder or a signal
+changes.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from assistant.settings import get_settings
+from kb import ranking, spans
+from kb.evaluate import Question, build, read_corpus, read_questions, rouge_l
+from kb.index import Floats
+from kb.search import Encoder, Query, Snapshot
+from nlu.runtime import Reader
+
+Array = npt.NDArray[np.float64]
+Part = Literal["train", "dev", "test"]
+_OWN_QUESTIONS = Path(__file__).parent / "data" / "calibration_questions.jsonl"
+_PASSAGES = 6
+_HIDDEN, _SPAN_RIDGE, _SPAN_ROUNDS = 12, 3e-4, 24
+_RANK_RIDGES = (0.003, 0.01, 0.03)
+_RANK_STEPS = 600
+_BATCH = 12
+_MOST_SPANS = 700
+_ANSWERED_FROM = 0.3
+
+
+def part(document_id: str) -> Part:
+    """Which part of the material a document and its questions belong to."""
+    bucket = int(hashlib.sha256(document_id.encode()).hexdigest(), 16) % 10
+    return "train" if bucket < 5 else "dev" if bucket < 7 else "test"
+
+
+class Adam:
+    """Steps of Adam (Kingma and Ba, 2015) on arrays in place."""
+
+    def __init__(self, arrays: Sequence[npt.NDArray[Any]]) -> None:
+        self._arrays = arrays
+        self._first = [np.zeros_like(a) for a in arrays]
+        self._second = [np.zeros_like(a) for a in arrays]
+        self._steps = 0
+
+    def step(self, gradients: Sequence[npt.NDArray[Any]], rate: float) -> None:
+        self._steps += 1
+        for array, first, second, gradient in zip(self._arrays, self._first, self._second, gradients, strict=True):
+            first += 0.1 * (gradient - first)
+            second += 0.001 * (gradient**2 - second)
+            size = np.sqrt(second / (1 - 0.999**self._steps)) + 1e-8
+            array -= rate * (first / (1 - 0.9**self._steps)) / size
+
+
+def learn_ranking(groups: Sequence[Sequence[tuple[Floats, int]]], ridge: float) -> Array:
+    """Weights of `ranking.NAMES` that make the right document (its row in the features) the likeliest: softmax over the
+    documents of a question. Every group of questions counts the same."""
+    weights = np.zeros(len(ranking.NAMES))
+    weights[0] = 5.0
+    adam = Adam([weights])
+    material = [(x, right, 1 / (len(group) * len(groups))) for group in groups for x, right in group]
+    for _ in range(_RANK_STEPS):
+        gradient = ridge * weights
+        for x, right, share in material:
+            gradient = gradient + (x.T @ _softmax(x @ weights) - x[right]) * share
+        adam.step([gradient], 0.05)
+    return weights
+
+
+def learn_spans(
+    train: Sequence[tuple[Floats, Floats]], good: Callable[[spans.Network], float]
+) -> tuple[spans.Network, float]:
+    """A network that gives stretches (features, ROUGE-L) of a question high scores where ROUGE-L is high.
+
+    The loss is the expected ROUGE-L of a stretch drawn by softmax of the scores, negative, and the distance to the best
+    stretches. Of every fourth round's network the one is kept for which `good` is highest.
+    """
+    chance = np.random.default_rng(0)
+    everything = np.concatenate([x[::5] for x, _ in train])
+    mean, scale = everything.mean(axis=0), everything.std(axis=0) + 1e-3
+    material = [((x - mean) / scale, y) for x, y in train]
+    width = len(mean)
+    w1 = (chance.normal(size=(width, _HIDDEN)) / np.sqrt(width)).astype(np.float32)
+    b1 = np.zeros(_HIDDEN, dtype=np.float32)
+    w2 = (chance.normal(size=_HIDDEN) / np.sqrt(_HIDDEN)).astype(np.float32)
+    adam = Adam([w1, b1, w2])
+    best: tuple[spans.Network, float] | None = None
+    for number in range(_SPAN_ROUNDS):
+        rate = 0.004 * (1 - number / _SPAN_ROUNDS) + 1e-4
+        order = chance.permutation(len(material))
+        for start in range(0, len(order), _BATCH):
+            gradients = [_SPAN_RIDGE * w1, np.zeros_like(b1), _SPAN_RIDGE * w2]
+            for i in order[start : start + _BATCH]:
+                z, y = _some(material[i][0], material[i][1], chance)
+                hidden = np.tanh(z @ w1 + b1)
+                likely = _softmax(hidden @ w2)
+                wanted = _softmax(y / 0.08)
+                error = (0.7 * (likely - wanted) - 6 * likely * (y - likely @ y)).astype(np.float32) / _BATCH
+                back = np.outer(error, w2) * (1 - hidden * hidden)
+                gradients[0] = gradients[0] + z.T @ back
+                gradients[1] = gradients[1] + back.sum(axis=0)
+                gradients[2] = gradients[2] + hidden.T @ error
+            adam.step(gradients, rate)
+        if number % 4 == 3:
+            network = spans.Network(mean, scale, w1.copy(), b1.copy(), w2.copy(), np.zeros((), np.float32))
+            value = good(network)
+            if best is None or value > best[1]:
+                best = network, value
+    assert best is not None
+    return best
+
+
+def _some(x: Floats, y: Floats, chance: np.random.Generator) -> tuple[Floats, Floats]:
+    if len(y) <= _MOST_SPANS + 200:
+        return x, y
+    kept = np.unique(np.concatenate([chance.choice(len(y), _MOST_SPANS, replace=False), np.argsort(-y)[:100]]))
+    return x[kept], y[kept]
+
+
+def _softmax(scores: npt.NDArray[Any]) -> Array:
+    likely = np.exp(scores - scores.max()).astype(np.float64)
+    found: Array = likely / likely.sum()
+    return found
+
+
+def document_rows(
+    question: Question, query: Query, snapshot: Snapshot, depth: int = ranking.DOCUMENTS
+) -> tuple[Floats, int] | None:
+    """Features of the documents found for a question, and the row of the right one; None where it was not found."""
+    matches = snapshot.index.search(query.vector, query.terms, limit=ranking.DEPTH)
+    found = snapshot.found(matches)
+    ids = list(found)[:depth]
+    if question.docid not in ids:
+        return None
+    x = ranking.features(query.text, query.terms, list(found.values())[:depth], snapshot.index.idf)
+    return x, ids.index(question.docid)
+
+
+def span_rows(question: Question, query: Query, snapshot: Snapshot) -> tuple[Floats, Floats] | None:
+    """Features and ROUGE-L of all stretches of the passages found in the right document; None where there are none."""
+    hits = snapshot.search(query, top_k=30, today=date.today())
+    mine = [hit for hit in hits if hit.document.id == question.docid][:_PASSAGES]
+    rows, values = [], []
+    for rank, hit in enumerate(mine):
+        pieces = spans.clauses(hit.passage.text)
+        heading = f"{hit.document.title}\n{hit.passage.article or ''}"
+        x, ends = spans.features(query.text, query.content, heading, pieces, hit.score, rank, snapshot.index.idf)
+        rows.append(x)
+        values += [rouge_l("".join(pieces[a:b]), question.answer) for a, b in ends.tolist()]
+    if not values:
+        return None
+    return np.concatenate(rows), np.array(values, dtype=np.float32)
+
+
+def learn(
+    questions: Sequence[Question],
+    snapshot: Snapshot,
+    about_entries: Sequence[Question],
+    entries: Snapshot,
+    encoder: Encoder,
+) -> tuple[dict[str, Any], spans.Network]:
+    """Weights of the ranking, with how they were found, and the network of the stretches.
+
+    The ranking learns from notices and from entries alike: in a notice the title says little, in an entry nearly all.
+    """
+    asked = {name: [q for q in questions if part(q.docid) == name] for name in ("train", "dev")}
+    queries = {q.text: Query.of(q.text, encoder) for found in asked.values() for q in found}
+    documents = {
+        name: [row for q in found if (row := document_rows(q, queries[q.text], snapshot))]
+        for name, found in asked.items()
+    }
+    own = [row for q in about_entries if (row := document_rows(q, Query.of(q.text, encoder), entries))]
+    held_out = own[::3]
+
+    def reciprocal(weights: Array, rows: Sequence[tuple[Floats, int]]) -> float:
+        places = [1 + int(np.sum(x @ weights > (x @ weights)[right])) for x, right in rows]
+        return float(np.mean([1 / place for place in places]))
+
+    def good(ridge: float) -> float:
+        weights = learn_ranking([documents["train"], [row for i, row in enumerate(own) if i % 3]], ridge)
+        return reciprocal(weights, documents["dev"]) + reciprocal(weights, held_out)
+
+    ridge = max(_RANK_RIDGES, key=good)
+    weights = learn_ranking([documents["train"], own], ridge)
+    stretches = {
+        name: [rows for q in found if (rows := span_rows(q, queries[q.text], snapshot))]
+        for name, found in asked.items()
+    }
+
+    def overlap(network: spans.Network) -> float:
+        return float(np.mean([y[int(np.argmax(network.scores(x)))] for x, y in stretches["dev"]]))
+
+    train = [(x, y) for x, y in stretches["train"] if y.max() >= _ANSWERED_FROM]
+    network, value = learn_spans(train, overlap)
+    report = {
+        "weights": {name: round(float(w), 3) for name, w in zip(ranking.NAMES, weights, strict=True)},
+        "how": "python -m kb.learn: softmax over the documents of a question, notices and entries alike",
+        "ridge": ridge,
+        "dev": {
+            "mean reciprocal rank": round(reciprocal(weights, documents["dev"]), 4),
+            "rouge_l of stretches": round(value, 4),
+        },
+    }
+    return report, network
+
+
+def main(
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False)],
+    policies: Annotated[Path, typer.Option(exists=True, file_okay=False)],
+    target: Annotated[Path, typer.Option(file_okay=False)] = ranking.RANKING_FILE.parent,
+) -> None:
+    """Learn with the shipped encoder and write the result."""
+    reader = Reader.load(get_settings().nlu_model_dir, threads=2)
+    snapshot = build(read_corpus(data / "policy_qa" / "documents.jsonl"), reader)
+    entries = build([d for d in read_corpus(policies) if d.status == "published"], reader)
+    questions = read_questions(data / "policy_qa" / "questions.jsonl")
+    report, network = learn(questions, snapshot, read_questions(_OWN_QUESTIONS), entries, reader)
+    text = json.dumps(report, ensure_ascii=False, indent=1)
+    (target / ranking.RANKING_FILE.name).write_text(text + "\n", encoding="utf-8")
+    stored = json.dumps(network.as_lists())
+    (target / spans.SPANS_FILE.name).write_text(stored + "\n", encoding="utf-8")
+    typer.echo(text)
+
+
+if __name__ == "__main__":
+    typer.run(main)
