@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, FastAPI, Response
@@ -11,7 +13,9 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from sqlalchemy import select, text
 
+from actions.danger import kind_of
 from actions.engine_api import build_router as build_engine_router
+from actions.services import SimilarEvent
 from assistant.additions.service import Additions
 from assistant.city import City
 from assistant.conversations.api import build_router as build_public_router
@@ -22,37 +26,49 @@ from assistant.conversations.handover import Handover
 from assistant.conversations.recovery import recover
 from assistant.conversations.supervisor import EngineSupervisor
 from assistant.crypto import Vault, load_secret
+from assistant.db.duplicates import SqlEventIndex
 from assistant.db.models import Conversation
 from assistant.db.session import Database
 from assistant.db.ticket_store import SqlTicketStore
 from assistant.db.upgrade import upgrade
+from assistant.dispatch import definitions, reports
+from assistant.dispatch.choice import DestinationChoice
+from assistant.dispatch.definitions import Destinations
 from assistant.dispatch.desk import Desk
-from assistant.dispatch.destinations.base import Destination
+from assistant.dispatch.desk_server import build_router as build_desk_router
 from assistant.dispatch.destinations.desk import DESK_PATH, desk_destination
-from assistant.dispatch.destinations.log import LogDestination
 from assistant.dispatch.destinations.open311 import Open311Destination
 from assistant.dispatch.metrics import DispatchMetrics
-from assistant.dispatch.open311 import build_router as build_open311_router
 from assistant.dispatch.poller import Poller
 from assistant.dispatch.sender import Sender
-from assistant.dispatch.services import Catalogue, Service
-from assistant.errors import ConfigError
 from assistant.explaining import Explainer, TicketJudgements
+from assistant.open311.clients import Clients
+from assistant.open311.public import PublicServer
+from assistant.open311.published import PublicIds, PublishedTickets
+from assistant.open311.services import Catalogue, public_services, services_of
 from assistant.problems import install_problem_handlers
+from assistant.returns.service import Learning
 from assistant.settings import Settings
 from assistant.staff.services import StaffServices
 from assistant.staff.workbench import setup_staff
+from assistant.tickets.matter import Matters
+from assistant.tickets.model import TicketDraft
+from assistant.tickets.routing import Router
 from assistant.tickets.service import TicketService
-from assistant.understanding import CachingReader
+from assistant.tickets.similar import SameEvents, Similar
+from assistant.tickets.timekeeper import Timekeeper
+from assistant.understanding import CachingReader, Phrases
 from assistant.web.routes import allow_embedding, origins
 from assistant.web.routes import build_router as build_web_router
 from channels.telegram import TelegramChannel
 from kb.answer import Answer
 from kb.service import KnowledgeBase
+from kb.words import words
 from nlu.runtime import Reader
 from nlu.trial import Trainer
 
 log = structlog.get_logger()
+OPEN311_PATH = "/open311/v2"
 Job = Callable[[asyncio.Event], Awaitable[None]]
 
 
@@ -67,16 +83,19 @@ class Parts:
     reader: CachingReader
     kb: KnowledgeBase
     tickets: TicketService
+    similar_tickets: Similar
     events: Events
     handover: Handover
     engine: EngineClient
     supervisor: EngineSupervisor
     gateway: Gateway
     additions: Additions
+    learning: Learning
     explainer: Explainer
     desk: Desk
     catalogue: Catalogue
-    destinations: dict[str, Destination]
+    public_catalogue: Catalogue
+    destinations: Destinations
     telegram: TelegramChannel | None
     registry: CollectorRegistry
     jobs: list[Job] = field(default_factory=list)
@@ -92,6 +111,17 @@ class Parts:
 
     async def requester_phone(self, conversation_id: str, masked: str) -> str | None:
         return await self.gateway.private_value(conversation_id, masked)
+
+    @cached_property
+    def matters(self) -> Matters:
+        return Matters(self.city)
+
+    def matter(self, category1: str, category2: str | None, text: str, confidences: Mapping[str, Any]) -> str | None:
+        return self.matters.named(category1, category2, text, confidences)
+
+    async def similar(self, draft: TicketDraft) -> SimilarEvent | None:
+        best = next((each for each in await self.similar_tickets.find(draft) if each.is_offered), None)
+        return SimilarEvent(best.number, best.callers, best.unit, best.state) if best else None
 
     async def channel(self, conversation_id: str) -> str:
         async with self.db.read() as session:
@@ -109,6 +139,7 @@ def create_app(settings: Settings) -> FastAPI:
         await parts.kb.seed(settings.city_dir / "policies")
         await parts.kb.load()
         await parts.additions.load()
+        await parts.learning.load()
         stop = asyncio.Event()
         tasks = [asyncio.create_task(_keep_running(job, stop)) for job in parts.jobs]
         log.info("application_started", url=settings.base_url)
@@ -120,8 +151,7 @@ def create_app(settings: Settings) -> FastAPI:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-            for destination in parts.destinations.values():
-                await destination.close()
+            await parts.destinations.close()
             await parts.engine.close()
             parts.reader.close()
             await parts.db.close()
@@ -132,6 +162,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(build_public_router(parts.gateway, parts.tickets, parts.events))
     app.include_router(build_engine_router(parts, parts.vault.derive("engine")))
     app.include_router(_desk_router(parts), prefix=DESK_PATH)
+    app.include_router(_open311_router(parts), prefix=OPEN311_PATH)
+    app.include_router(reports.build_router(parts.db, parts.tickets, parts.destinations.secrets))
     app.include_router(_health_router(parts))
     embed_origins = origins(settings.embed_origins)
     app.include_router(build_web_router(embed_origins=embed_origins))
@@ -150,7 +182,10 @@ def create_app(settings: Settings) -> FastAPI:
             desk=parts.desk,
             reader=parts.reader,
             additions=parts.additions,
+            learning=parts.learning,
             explain=parts.explainer.message,
+            private_value=parts.gateway.private_value,
+            similar=parts.similar_tickets,
         ),
     )
     return app
@@ -172,43 +207,52 @@ def _wire(settings: Settings) -> Parts:
     )
     engine = EngineClient(supervisor.base_url, timeout_s=settings.engine_turn_timeout_s)
     gateway = Gateway(db, vault, engine, handover, events, reader.as_dict, settings)
-    destinations: dict[str, Destination] = {
-        "desk": desk_destination(settings.base_url, api_key=vault.derive("desk")),
-        "log": LogDestination(),
-    }
-    if settings.open311_url:
-        destinations["open311"] = Open311Destination(
-            settings.open311_url,
-            api_key=settings.open311_api_key.get_secret_value(),
-            jurisdiction_id=settings.open311_jurisdiction,
-        )
-    if settings.dispatch_destination not in destinations:
-        raise ConfigError(
-            f"MINSHENG_DISPATCH_DESTINATION is {settings.dispatch_destination!r}: choose one of "
-            f"{', '.join(destinations)} (open311 needs MINSHENG_OPEN311_URL)"
-        )
-    catalogue = Catalogue(_services(city))
+    names = {element.code: element.name for _, asked in city.elements.entries() for element in asked}
+    destinations = definitions.build(
+        desk_destination(settings.base_url, api_key=vault.derive("desk"), element_names=names),
+        settings.destinations,
+        open311=_open311_of_settings(settings, names),
+        element_names=names,
+    )
+    choice = DestinationChoice.load(
+        settings.city_dir,
+        city,
+        list(destinations),
+        default=settings.dispatch_destination or ("open311" if settings.open311_url else ""),
+    )
+    catalogue, public_catalogue = Catalogue.of_categories(city.categories.values()), Catalogue(public_services(city))
+
+    def categories_changed() -> None:
+        catalogue.replace(services_of(city.categories.values()))
+        public_catalogue.replace(public_services(city))
+
     additions = Additions(
         db,
         reader,
         city,
         Trainer(settings.training_dir, settings.data_dir / "nlu"),
-        changed=lambda: catalogue.replace(_services(city)),
+        changed=categories_changed,
     )
+    phrases = Phrases(reader)
+    learning = Learning(db, city, settings.city_dir, words, routing=lambda tried: Router(tried, phrases))
     registry = CollectorRegistry()
     metrics = DispatchMetrics(registry)
     sender = Sender(db, destinations, metrics=metrics)
     explainer = Explainer(reader)
     judgements = TicketJudgements(explainer)
+    similar = Similar(SqlEventIndex(db), city, reader)
+    woken: list[Callable[[], None]] = [sender.wake, judgements.wake]
 
     def wake() -> None:
-        sender.wake()
-        judgements.wake()
+        for each in woken:
+            each()
 
-    tickets = TicketService(
-        SqlTicketStore(db, on_outgoing=wake), city, vault, destination=settings.dispatch_destination
-    )
-    poller = Poller(db, destinations, tickets, metrics=metrics, interval_s=settings.dispatch_poll_s)
+    store = SqlTicketStore(db, on_outgoing=wake)
+    tickets = TicketService(store, city, vault, choose_destination=choice, embed=phrases)
+    same_events = SameEvents(similar, tickets, city)
+    woken.append(same_events.wake)
+    timekeeper = Timekeeper(store, tickets, city)
+    poller = Poller(db, destinations.pollable, tickets, metrics=metrics, interval_s=settings.dispatch_poll_s)
     telegram = None
     if settings.telegram_token.get_secret_value():
         telegram = TelegramChannel(
@@ -220,16 +264,22 @@ def _wire(settings: Settings) -> Parts:
             webhook_secret=settings.telegram_webhook_secret.get_secret_value(),
         )
     parts = Parts(
-        settings, vault, db, city, reader, knowledge, tickets, events, handover, engine, supervisor, gateway,
-        additions=additions, explainer=explainer, desk=Desk(db), catalogue=catalogue, destinations=destinations,
+        settings, vault, db, city, reader, knowledge, tickets, similar, events, handover, engine, supervisor, gateway,
+        additions=additions, learning=learning, explainer=explainer, desk=Desk(db), catalogue=catalogue,
+        public_catalogue=public_catalogue,
+        destinations=destinations,
         telegram=telegram, registry=registry,
     )  # fmt: skip
     parts.jobs = [
         supervisor.run,
         sender.run,
         poller.run,
+        timekeeper.run,
+        lambda _stop: tickets.warm(),
         additions.run,
+        learning.run,
         lambda stop: judgements.run(tickets, stop),
+        same_events.run,
         lambda stop: recover(gateway, engine, stop),
     ]
     if telegram is not None:
@@ -237,21 +287,38 @@ def _wire(settings: Settings) -> Parts:
     return parts
 
 
-def _services(city: City) -> list[Service]:
-    return [
-        Service(code, category.level2, category.level1, category.description, tuple(category.keywords))
-        for code, category in city.services.items()
-    ]
+def _open311_of_settings(settings: Settings, element_names: Mapping[str, str]) -> Open311Destination | None:
+    if not settings.open311_url:
+        return None
+    return Open311Destination(
+        settings.open311_url,
+        api_key=settings.open311_api_key.get_secret_value(),
+        jurisdiction_id=settings.open311_jurisdiction,
+        element_names=element_names,
+    )
 
 
 def _desk_router(parts: Parts) -> APIRouter:
-    return build_open311_router(
+    return build_desk_router(
         parts.desk,
         parts.catalogue,
         api_keys=[parts.vault.derive("desk")],
         jurisdiction_id=parts.city.jurisdiction_id,
         zone=parts.city.zone,
     )
+
+
+def _open311_router(parts: Parts) -> APIRouter:
+    return PublicServer(
+        city=parts.city,
+        tickets=parts.tickets,
+        published=PublishedTickets(parts.db),
+        clients=Clients(parts.db),
+        ids=PublicIds(parts.vault.derive("open311")),
+        catalogue=parts.public_catalogue,
+        read=parts.reader.aread,
+        kind_of_danger=kind_of,
+    ).router()
 
 
 def _health_router(parts: Parts) -> APIRouter:

@@ -78,7 +78,9 @@ def db_upgrade(as_json: Annotated[bool, typer.Option("--json")] = False) -> None
 def _add_rooms() -> None:
     from assistant.additions.cli import add, additions
     from assistant.dispatch.cli import app as outbox_app
+    from assistant.open311.cli import app as open311_app
     from assistant.replay import replay
+    from assistant.returns_cli import examples, proposals, returns
     from assistant.staff.cli import app as users_app
     from assistant.terminal import chat
     from assistant.tickets_cli import app as tickets_app
@@ -89,10 +91,13 @@ def _add_rooms() -> None:
     app.command()(replay)
     nlu_app.command()(add)
     nlu_app.command()(additions)
+    for command in (returns, proposals, examples):
+        tickets_app.command()(command)
     app.add_typer(nlu_app, name="nlu", help="语言理解：训练、评测、预测、新增")
     app.add_typer(kb_app, name="kb", help="政策知识库：导入、检索、评测、列表")
-    app.add_typer(tickets_app, name="tickets", help="工单：列表、查看")
+    app.add_typer(tickets_app, name="tickets", help="工单：列表、查看、退单")
     app.add_typer(outbox_app, name="outbox", help="派单发件箱：没有送达的工单、重新发送")
+    app.add_typer(open311_app, name="open311", help="第三方接入：登记接入方，发放 api_key")
     app.add_typer(users_app, name="users", help="工作人员账号")
 
 

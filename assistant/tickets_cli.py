@@ -21,7 +21,7 @@ from assistant.settings import Settings
 from assistant.tickets.errors import TicketNotFound
 from assistant.tickets.model import TicketView
 from assistant.tickets.outgoing import also_concerns
-from assistant.tickets.states import State
+from assistant.tickets.states import REQUIRED_NAMES, TRANSITIONS, Role, State
 
 app = typer.Typer(help="工单：列表、查看", no_args_is_help=True)
 T = TypeVar("T")
@@ -101,6 +101,33 @@ def show(
         remark = " ".join(filter(None, (entry.reason_code, entry.note, entry.public_reply)))
         steps.add_row(*(Text(cell) for cell in (say(entry.at), entry.operation, entry.to_state, entry.actor, remark)))
     console.print(steps)
+
+
+@app.command()
+def operations() -> None:
+    """打印工单操作一览表（Markdown），和代码用的是同一张表。"""
+    typer.echo(operations_table())
+
+
+def operations_table() -> str:
+    """The table of transitions as Markdown, for the guide of the dispatchers."""
+    lines = ["| 操作 | 名称 | 谁 | 从 | 到 | 必填 | 告诉承办系统 |", "|---|---|---|---|---|---|---|"]
+    for row in TRANSITIONS.values():
+        cells = (
+            row.label,
+            f"`{row.operation}`",
+            "、".join(_ROLES[role] for role in Role if role in row.roles),
+            "新诉求" if row.from_states is None else "、".join(state for state in State if state in row.from_states),
+            row.to or "不变",
+            "、".join(REQUIRED_NAMES[name] for name in row.required),
+            _TOLD[row.outbox],
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+_ROLES = {Role.RESIDENT: "居民", Role.STAFF: "工作人员", Role.DESTINATION: "承办单位", Role.SYSTEM: "系统"}
+_TOLD = {None: "", "create": "新派单", "supplement": "补充说明", "urge": "催办", "withdraw": "撤回"}
 
 
 def _as_dict(view: TicketView) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -140,8 +141,19 @@ class Handover:
                 )
             )
 
-    async def reply(self, conversation_id: str, user_id: int, text: str, display_name: str = "座席") -> Message:
-        """The agent's words, to the resident, and kept as a past reply to learn from. Raises Conflict, BadInput."""
+    async def reply(
+        self,
+        conversation_id: str,
+        user_id: int,
+        text: str,
+        display_name: str = "座席",
+        *,
+        ticket: dict[str, Any] | None = None,
+    ) -> Message:
+        """The agent's words, to the resident, and kept as a past reply to learn from. Raises Conflict, BadInput.
+
+        `ticket`: shown with the words, which tell of it and are nothing to learn.
+        """
         text, _ = mask(clean(text, max_chars=self._max_chars))
         async with self._db.begin() as session:
             conversation = await self._get(session, conversation_id, lock=True)
@@ -154,10 +166,12 @@ class Handover:
                 .limit(20)
             )
             question = question_of(list(latest)[::-1])
-            message = Message(conversation_id=conversation_id, sender="agent", text=text, author=display_name)
+            message = Message(
+                conversation_id=conversation_id, sender="agent", text=text, author=display_name, ticket=ticket
+            )
             session.add(message)
             await session.flush()
-            if question:
+            if question and ticket is None:
                 session.add(PastReply(question=question, reply=text, message_id=message.id))
         self._events.notify(conversation_id)
         return message

@@ -14,8 +14,8 @@ from assistant.crypto import Vault
 from assistant.db.models import Addition
 from assistant.db.session import Database
 from assistant.db.ticket_store import SqlTicketStore
-from assistant.dispatch.services import Catalogue
 from assistant.errors import BadInput, Conflict, NotFound
+from assistant.open311.services import Catalogue
 from assistant.tickets.routing import Router
 from assistant.tickets.service import TicketService
 from assistant.understanding import CachingReader

@@ -21,6 +21,8 @@ def file_ticket(resident: Resident, complaint: str = COMPLAINT, phone: str = "13
     """File the complaint to the end and return the public ticket."""
     assert "电话" in resident.hear(complaint)
     summary = resident.hear(f"我叫王芳，电话{phone}")
+    if "一起跟进" in summary:  # another test has reported the same
+        summary = resident.hear("不是同一件事")
     assert "138****5678" in summary or phone not in summary
     answer = resident.say("确认提交")
     [ticket] = [m["ticket"] for m in answer["messages"] if m["ticket"]]
@@ -29,7 +31,7 @@ def file_ticket(resident: Resident, complaint: str = COMPLAINT, phone: str = "13
 
 def desk_requests(server: AppServer, number: str) -> list[dict[str, object]]:
     """What the dispatch desk holds of one ticket."""
-    found = httpx.get(f"{server.base_url}/open311/v2/requests.json", params={"page_size": 500}, timeout=30).json()
+    found = httpx.get(f"{server.base_url}/desk/open311/v2/requests.json", params={"page_size": 500}, timeout=30).json()
     mark = reference(f"{number}:create:1")  # the desk's public answers hold no ticket number
     return [r for r in found if mark in r["description"]]
 
@@ -54,6 +56,8 @@ def test_a_complaint_becomes_one_ticket_that_reaches_the_desk_once(app_server: A
     first = resident.hear(COMPLAINT)
     assert "哪里" not in first and "地址" not in first, "the place was said already"
     summary = resident.hear("我叫王芳，电话13812345678")
+    if "一起跟进" in summary:  # another test has reported the same
+        summary = resident.hear("不是同一件事")
     for part in ("花园路85号", "每天晚上", "138****5678"):
         assert part in summary
     assert "13812345678" not in summary

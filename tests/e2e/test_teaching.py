@@ -44,7 +44,7 @@ def test_what_was_taught_is_answered_and_filed(server: AppServer, tmp_path: Path
 
     # In the middle of a request it is answered, and the form goes on.
     resident = server.resident()
-    assert "电话" in resident.hear("金水区花园路85号的物业乱收停车费，还不开发票")
+    assert "电话" in resident.hear("金水区花园路85号乱收停车费，找物业好几次也不管")
     assert DRONE_REPLY in resident.hear("航拍无人机要去登记吗")
     assert "花园路85号" in resident.hear("匿名")
 
@@ -54,7 +54,7 @@ def test_what_was_taught_is_answered_and_filed(server: AppServer, tmp_path: Path
         examples=list(BIKES),
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while bikes["code"] not in httpx.get(f"{server.base_url}/open311/v2/services.json", timeout=30).text:
+    while bikes["code"] not in httpx.get(f"{server.base_url}/desk/open311/v2/services.json", timeout=30).text:
         assert time.monotonic() < deadline, "the dispatch desk does not offer the new service"
         time.sleep(0.5)
     resident = server.resident()

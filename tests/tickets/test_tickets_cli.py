@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_show_has_the_history_and_no_personal_data(number: str) -> None:
     result = CliRunner().invoke(app, ["show", number.lower(), "--json"])
     assert result.exit_code == 0, result.output
     ticket = json.loads(result.output)
-    assert [step["operation"] for step in ticket["history"]] == ["submit", "dispatch"]
+    assert [step["operation"] for step in ticket["history"]] == ["submit", "accept", "dispatch"]
     assert ticket["due_at"].endswith("+00:00") and ticket["routing"]["candidates"][0]["unit"] == "金水区城市管理局"
     plain = CliRunner().invoke(app, ["show", number]).output
     for output in (result.output, plain):
@@ -59,3 +60,10 @@ def test_show_has_the_history_and_no_personal_data(number: str) -> None:
 def test_show_of_an_unknown_number_says_so(number: str) -> None:
     result = CliRunner().invoke(app, ["show", "ZZ20261123059999"])
     assert isinstance(result.exception, TicketNotFound)
+
+
+def test_the_guide_of_the_dispatchers_has_the_table_that_the_code_uses() -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "guide" / "dispatchers.md"
+    _, printed, _ = re.split(r"<!-- /?operations -->\n", guide.read_text("utf-8"))
+    result = CliRunner().invoke(app, ["operations"])
+    assert result.exit_code == 0 and result.output == printed, "run minsheng tickets operations and paste"
