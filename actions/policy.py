@@ -1,5 +1,7 @@
 """Questions about rules, benefits and procedures, answered from the knowledge base with its sources."""
 
+import asyncio
+
 import structlog
 
 from actions.protocol import Catalogue, Reply, Turn
@@ -19,6 +21,7 @@ _ASKED_WORDS = (
 _ASKED_OF_A_MATTER = frozenset(_ASKED_WORDS.split())
 _FOLLOWED = 4
 _TOPIC_CHARS = 60
+_SUGGESTED = 2
 
 
 @ACTIONS.action("action_answer_policy")
@@ -32,9 +35,25 @@ async def answer_policy(turn: Turn, services: ActionServices, reply: Reply) -> N
         reply.say("政策库这会儿查不了，我不想随便答您。可以稍后再问，或者现在转人工。", *offers)
         return
     if answer.outcome == "answered":
-        reply.say(answer.text, *offers, custom={"citations": [citation.as_dict() for citation in answer.citations]})
+        following = [] if turn.form else answer.next_questions[:_SUGGESTED]
+        questions = await _understood({question: question for question in following}, services)
+        citations = [citation.as_dict() for citation in answer.citations]
+        reply.say(answer.text, *offers, questions=questions, custom={"citations": citations})
+    elif answer.outcome == "ask":
+        choices = {choice.label: choice.question for choice in answer.choices}
+        reply.say(answer.text, *offers, questions=await _understood(choices, services))
     else:
         reply.say(answer.text, *offers)
+
+
+async def _understood(questions: dict[str, str], services: ActionServices) -> dict[str, str]:
+    """Those that the model reads as questions about a policy: a button must do what it says."""
+    found = {}
+    for title, question in questions.items():
+        understanding = await asyncio.to_thread(services.reader.read, question)
+        if understanding.intent.name == "ask_policy":
+            found[title] = question
+    return found
 
 
 def _topic(turn: Turn) -> str:

@@ -8,6 +8,7 @@ class RemoteAction, Rasa 3.6.21).
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -238,13 +239,22 @@ class Reply:
             shown = self.responses[-1].setdefault("buttons", [])
             shown[:0] = [{"title": choice, "payload": choice} for choice in choices]
 
-    def say(self, text: str, *buttons: str, custom: Mapping[str, Any] | None = None) -> None:
-        """Add a message. A button sends its own words; raises `ValueError` for one that would not be understood."""
+    def say(
+        self,
+        text: str,
+        *buttons: str,
+        questions: Mapping[str, str] = MappingProxyType({}),
+        custom: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a message. A button sends its own words; raises `ValueError` for one that would not be understood.
+
+        `questions`: further buttons, what they say → the question they ask, which is read as any other.
+        """
         if unknown := [button for button in buttons if button not in BUTTONS]:
             raise ValueError(f"not in actions.buttons: {unknown}")
         response: dict[str, Any] = {"text": text}
-        if buttons:
-            response["buttons"] = [{"title": button, "payload": button} for button in buttons]
+        if offered := {**questions, **{button: button for button in buttons}}:
+            response["buttons"] = [{"title": title, "payload": payload} for title, payload in offered.items()]
         if custom:
             response["custom"] = dict(custom)
         self.responses.append(response)

@@ -33,7 +33,6 @@ from kb.words import query_terms, terms
 _RESAMPLES = 2000
 _SEED = 1
 _DEPTH = 200
-_REPLY_CHARS = 400
 Figures = dict[str, Any]
 
 
@@ -125,8 +124,8 @@ def replies(data: Path, encoder: Encoder, limit: int) -> Figures:
     """Messages and their official replies; `limit`: the first so many of them, both as questions and to be found."""
     lines = (data / "hotline" / "messages_with_replies.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines][: limit or None]
-    asked = [f"{row['title']}\n{row['text']}"[:_REPLY_CHARS] for row in rows]
-    vectors = encoder.embed([row["reply"][:_REPLY_CHARS] for row in rows], "passage")
+    asked = [f"{row['title']}\n{row['text']}" for row in rows]
+    vectors = encoder.embed([row["reply"] for row in rows], "passage")
     queries = encoder.embed(asked, "query")
     postings = Postings.of(terms(row["reply"]) for row in rows)
     index = PassageIndex([Part.of(postings, Nearest.of(vectors.astype(np.float16)))])

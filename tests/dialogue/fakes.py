@@ -13,6 +13,7 @@ from assistant.tickets.errors import IncompleteDraft, KeyReused, TicketNotFound,
 from assistant.tickets.matter import Matters
 from assistant.tickets.model import HistoryEntry, Routing, TicketDraft, TicketView
 from kb.answer import Answer, Citation
+from kb.readings import Choice
 from nlu.runtime import Entity, Label, Request, Understanding
 
 CITY = City.load(Path(__file__).resolve().parents[2] / "city" / "demo")
@@ -218,7 +219,11 @@ class FakeServices:
             raise ConnectionError("index is away")
         if "公积金" in question:
             citation = Citation("gjj", "第八条", "住房公积金提取规定", "郑州住房公积金管理中心", None, None)
-            return Answer("answered", "租房可以提取住房公积金。", [citation], [], 0.9, [])
+            following = ["公积金提取要多久到账", "公积金提取要什么材料"]
+            return Answer("answered", "租房可以提取住房公积金。", [citation], [], 0.9, [], next_questions=following)
+        if question == "高龄津贴怎么领":
+            choices = [Choice(place, f"{place}高龄津贴怎么领", place) for place in ("中原区", "二七区")]
+            return Answer("ask", "您问的是哪一种？1. 中原区；2. 二七区。", [], [], 0.8, [], choices=choices)
         return Answer("not_found", "没有找到能回答这个问题的文件。", [], [], 0.1, [])
 
     def city_reply(self, intent: str) -> str | None:

@@ -312,6 +312,18 @@ async def test_a_question_that_goes_on_is_asked_together(talk: Talk) -> None:
     assert talk.services.questions[-1] == "去哪办居住证 这个要钱不"
 
 
+async def test_two_readings_are_asked_back_and_what_may_be_asked_next_is_offered(talk: Talk) -> None:
+    for question in ("中原区高龄津贴怎么领", "二七区高龄津贴怎么领", "公积金提取要什么材料"):
+        talk.services.reader.teach(question, "ask_policy")
+    answer = await talk.say("高龄津贴怎么领", "ask_policy")
+    assert "哪一种" in answer and "转人工" in talk.buttons
+    assert talk.replies[0].buttons[0] == {"title": "中原区", "payload": "中原区高龄津贴怎么领"}
+    assert talk.replies[0].buttons[1] == {"title": "二七区", "payload": "二七区高龄津贴怎么领"}
+    await talk.say("公积金怎么提取", "ask_policy")
+    # What the model would not read as a question is not offered: a button must do what it says.
+    assert "公积金提取要什么材料" in talk.buttons and "公积金提取要多久到账" not in talk.buttons
+
+
 async def test_a_knowledge_base_that_is_away_is_said_so(talk: Talk) -> None:
     talk.services.broken = True
     try:

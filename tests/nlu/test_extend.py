@@ -1,5 +1,7 @@
 """A row more for a head: the arithmetic, without a language model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,14 @@ def test_a_label_is_learned_and_the_others_keep_their_scores(texts: str) -> None
         before, after = known.probabilities(vector, text), wider.probabilities(vector, text)
         assert after.argmax() == before.argmax() and after[2] < 0.5
     assert np.isclose(wider.probabilities(vector_of("丙", 7), "无人机").sum(), 1)
+
+
+def test_what_the_head_knows_by_heart_counts_no_more_than_what_strangers_say() -> None:
+    known = head()
+    free, reach = material(known, "甲乙").total, float(np.median(material(known, "甲乙").total))
+    capped = material(replace(known, reach=reach), "甲乙").total
+    np.testing.assert_allclose(capped, np.minimum(free, reach))
+    assert (capped < free).any()
 
 
 def test_the_row_is_where_the_loss_is_least() -> None:
