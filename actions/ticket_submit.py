@@ -11,7 +11,7 @@ from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
 from actions.ticket_form import FORM, REQUIRED
 from actions.wording import say_created
-from assistant.tickets.errors import IncompleteDraft, KeyReused
+from assistant.tickets.errors import IncompleteDraft, InvalidDraft, KeyReused
 
 log = structlog.get_logger()
 ACTIONS = Catalogue()
@@ -48,6 +48,13 @@ async def submit(turn: Turn, services: ActionServices, reply: Reply) -> None:
         log.warning("submit_refused", missing=list(error.missing))
         reply.put(confirmed=None, **{name: None for name in error.missing if name in REQUIRED})
         reply.say("还差一点信息。")
+        reply.go_on_with(FORM)
+        return
+    except InvalidDraft as error:
+        # In a conversation that is the time: everything else was chosen or checked before.
+        log.warning("submit_refused", reason="invalid")
+        reply.put(confirmed=None, event_time=None)
+        reply.say(f"{error.detail}时间先不写，您可以在内容里补充。", "转人工")
         reply.go_on_with(FORM)
         return
     except Exception as error:

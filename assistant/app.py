@@ -62,7 +62,7 @@ from assistant.web.routes import allow_embedding, origins
 from assistant.web.routes import build_router as build_web_router
 from channels.telegram import TelegramChannel
 from kb.answer import Answer
-from kb.service import KnowledgeBase
+from kb.service import KbSettings, KnowledgeBase
 from kb.words import words
 from nlu.runtime import Reader
 from nlu.trial import Trainer
@@ -198,7 +198,7 @@ def _wire(settings: Settings) -> Parts:
     db = Database(settings.sqlalchemy_url)
     events = Events()
     handover = Handover(db, events, max_chars=settings.max_message_chars)
-    knowledge = KnowledgeBase(db, reader)
+    knowledge = KnowledgeBase(db, reader, settings=KbSettings(index_folder=settings.data_dir / "kb"))
     supervisor = EngineSupervisor(
         settings,
         nlu_url=f"{settings.base_url}/internal/nlu",

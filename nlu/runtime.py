@@ -26,6 +26,7 @@ FORMAT = 3
 
 _TOP = 5
 _TOP_CHILDREN = 3
+_LEAST_TOLD = 5
 _MOST_REQUESTS = 5
 _NOT_WORDS = re.compile(r"[\W_]+")
 _SOMETHING = re.compile(r"[0-9A-Za-z\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]")
@@ -139,6 +140,13 @@ class _Read:
         return self.request.end - self.request.start
 
 
+def _tells(text: str, request: Request, entities: Sequence[Entity]) -> bool:
+    """Whether a stretch says more than where, when and who."""
+    named = {at for entity in entities for at in range(entity.start, entity.end)}
+    said = sum(text[at].isalnum() for at in range(request.start, request.end) if at not in named)
+    return said >= _LEAST_TOLD
+
+
 class Reader:
     """Reads messages with the model of one folder. Thread-safe; load it once and share it."""
 
@@ -238,7 +246,13 @@ class Reader:
             others = tuple(x for x in intents if x.name != "report_danger") or (Label(labels.FALLBACK, 1.0),)
             intents = (Label("report_danger", urgency.confidence), *others)[:_TOP] if urgency.name == "特急" else others
             intent = intents[0]
+        entities = self._entities(text, encoded)
         found = self._requests(text, encoded, self.clauses(text, encoded))
+        if len(found) > 1:
+            # "工地在郑东新区" says where, and is no matter of its own.
+            found = [one for one in found if _tells(text, one.request, entities)]
+            if len(found) < 2:
+                found = [self._categories(text, encoded.vector, 0, len(text))]
         return Understanding(
             text=text,
             intent=intent,
@@ -250,7 +264,7 @@ class Reader:
             category2_ranking=found[0].level2,
             requests=tuple(one.request for one in found),
             urgency=urgency,
-            entities=self._entities(text, encoded),
+            entities=entities,
             model_version=self.model_version,
             vector=encoded.vector,
         )

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from assistant.db.models import User, now
 from assistant.db.session import Database
 from assistant.errors import BadInput, Conflict, NotFound
+from assistant.tickets.states import Role
 
 ROLES: Final = {"agent": "座席", "editor": "知识编辑", "dispatcher": "派单员", "admin": "管理员"}
 MAX_FAILED_LOGINS: Final = 5
@@ -30,6 +31,8 @@ MAX_PASSWORD_CHARS: Final = 256
 COMMON_WORDS: Final = ("password", "passw0rd", "qwerty", "admin", "minsheng", "123456", "12345678", "abc123", "mima")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{1,39}")
+# Who acts beside staff in a ticket's history (assistant/tickets/states.py): nobody may go by these names.
+_ACTORS = frozenset(role for role in Role if role is not Role.STAFF)
 _hasher = PasswordHasher()
 # Hashing takes 64 MiB: more than a few at once would let anybody who can reach the login page exhaust the memory.
 _hashing = ThreadPoolExecutor(max_workers=2, thread_name_prefix="password")
@@ -95,6 +98,8 @@ class Users:
         wanted = list(dict.fromkeys(roles))
         if not _NAME.fullmatch(name):
             raise BadInput("用户名应为 2 到 40 个字符，以字母开头，只含字母、数字、点、下划线和连字符。")
+        if name.lower() in _ACTORS:
+            raise BadInput(f"“{name}”是系统用的名称，请换一个用户名。")
         if not wanted:
             raise BadInput(f"请至少给一个角色：{'、'.join(ROLES)}。")
         for role in wanted:

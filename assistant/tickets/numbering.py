@@ -1,7 +1,7 @@
-"""Ticket numbers: `ZZ20261122050001` = city, day, district, running number of that day and district.
+"""Ticket numbers: `ZZ20261122050001` = city, day, district, running number of that day over the whole city.
 
-The running number has at least four digits and no ceiling. It is given out by the store in the transaction that writes
-the ticket, so numbers are unique across processes and have no gaps.
+The running number has at least four digits and no ceiling. The store gives it out: unique across processes and in order
+of time, without making one ticket wait for another; numbers may be left out.
 """
 
 import re

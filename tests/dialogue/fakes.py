@@ -9,7 +9,7 @@ from typing import Any
 
 from actions.services import SimilarEvent
 from assistant.city import City
-from assistant.tickets.errors import IncompleteDraft, KeyReused, TicketNotFound, TransitionRefused
+from assistant.tickets.errors import IncompleteDraft, InvalidDraft, KeyReused, TicketNotFound, TransitionRefused
 from assistant.tickets.matter import Matters
 from assistant.tickets.model import HistoryEntry, Routing, TicketDraft, TicketView
 from kb.answer import Answer, Citation
@@ -96,6 +96,8 @@ class FakeTickets:
             missing.append("contact")
         if missing:
             raise IncompleteDraft(missing)
+        if "2099年" in (draft.event_time or ""):
+            raise InvalidDraft("时间还没有到，请核对。")
         if key in self.numbers:
             if self.drafts[key] != draft:
                 raise KeyReused

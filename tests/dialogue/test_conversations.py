@@ -345,6 +345,15 @@ async def test_tickets_that_cannot_be_stored_are_submitted_later(talk: Talk) -> 
     assert len(await talk.services.tickets.find(conversation_id=talk.id)) == 1
 
 
+async def test_a_time_that_cannot_be_is_said_and_left_out(talk: Talk) -> None:
+    await to_summary(talk)
+    talk.services.reader.teach("时间是2099年1月1日", "correct", time="2099年1月1日")
+    await talk.say("时间是2099年1月1日")
+    answer = await talk.say("确认提交")
+    assert "还没有到" in answer and "请您核对" in answer and "没能提交" not in answer
+    assert "工单号" in await talk.say("确认提交")
+
+
 # --- after the ticket ----------------------------------------------------------------------------------------------
 
 

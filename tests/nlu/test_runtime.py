@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlu import labels
+from nlu import labels, runtime
 from nlu.errors import ModelError
 from nlu.runtime import Reader, Understanding
 
@@ -99,7 +99,7 @@ def test_the_shape_is_the_public_one(reader: Reader) -> None:
     assert set(found) == {
         "intent", "request_type", "category", "requests", "urgency", "entities", "confidence", "model_version",
     }  # fmt: skip
-    assert set(found["category"]) == {"level1", "level2"}
+    assert set(found["category"]) == {"level1", "level2", "candidates"}
     assert set(found["confidence"]) == {"intent", "request_type", "category1", "category2", "urgency"}
     assert all(set(entity) == {"type", "text", "start", "end"} for entity in found["entities"])
     assert all(entity["type"] in labels.ENTITY_TYPES for entity in found["entities"])
@@ -211,3 +211,16 @@ def test_the_runtime_needs_nothing_but_numpy_onnxruntime_and_tokenizers() -> Non
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_stretch_that_only_says_where_is_no_matter_of_its_own() -> None:
+    text = "老板欠我们8个人工资，工地在郑东新区，另外物业乱收费没人管"
+    label = runtime.Label("x", 0.9)
+    place = runtime.Entity("place", "郑东新区", text.index("郑东新区"), text.index("郑东新区") + 4, 0.9)
+
+    def tells(words: str) -> bool:
+        start = text.index(words)
+        return runtime._tells(text, runtime.Request(label, None, start, start + len(words)), [place])
+
+    assert not tells("工地在郑东新区，")
+    assert tells("另外物业乱收费没人管") and tells("老板欠我们8个人工资，")

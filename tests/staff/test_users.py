@@ -32,6 +32,12 @@ async def test_an_account_logs_in_with_its_password_only(db: Database) -> None:
     assert (await refusal(users, "nobody", PASSWORD)).reason == "unknown"
 
 
+@pytest.mark.parametrize("name", ["system", "Resident", "destination"])
+async def test_nobody_goes_by_the_name_of_another_actor(db: Database, name: str) -> None:
+    with pytest.raises(BadInput, match="系统用的名称"):
+        await Users(db).add(name, "", PASSWORD, ["agent"])
+
+
 async def test_the_stored_hash_is_argon2id_and_salted(db: Database) -> None:
     users = Users(db)
     await users.add("aa", "", PASSWORD, ["agent"])
