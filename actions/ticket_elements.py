@@ -20,6 +20,7 @@ SKIP = "跳过"
 # An inquiry is answered, praise is passed on: nothing is missing for that.
 _ASKED_TYPES = ("投诉", "求助", "举报")
 _ANSWER_CHARS = 60
+_MOST_OF_IT = 0.8
 _INTENTS_OF_AN_ANSWER = {
     "affirm",
     "deny",
@@ -100,6 +101,9 @@ def take(turn: Turn, services: ActionServices, reply: Reply) -> bool:
         return False
     state = _state(slots)
     text = reading.trim(turn.text)
+    if element.kind != "text" and (place := _only_a_place(turn, text)):
+        reply.put(place=place)
+        return True
     told = {} if _asks_back(text) else said(elements, turn.text, turn.heard.entities)
     answer = _answer(turn, element, told)
     if answer is None and not _left_out(turn, text, element):
@@ -112,6 +116,12 @@ def take(turn: Turn, services: ActionServices, reply: Reply) -> bool:
             reply.put(event_time=answer)
     _keep(reply, {**state, "asked": [*state["asked"], element.code]}, told)
     return True
+
+
+def _only_a_place(turn: Turn, text: str) -> str | None:
+    """The place, where the reply says that once more, and more exactly, instead of what was asked."""
+    place = reading.place_in(turn.heard) if turn.intent == "inform_place" else None
+    return place if place and len(place) >= _MOST_OF_IT * len(text) else None
 
 
 def ask_again(turn: Turn, services: ActionServices, reply: Reply) -> None:

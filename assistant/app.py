@@ -120,7 +120,10 @@ class Parts:
         return self.matters.named(category1, category2, text, confidences)
 
     async def similar(self, draft: TicketDraft) -> SimilarEvent | None:
-        best = next((each for each in await self.similar_tickets.find(draft) if each.is_offered), None)
+        # Of several matters told at once each ticket holds the whole text: the own tickets are no other callers.
+        own = await self.tickets.find(conversation_id=draft.conversation_id) if draft.conversation_id else []
+        found = await self.similar_tickets.find(draft, without=[ticket.number for ticket in own])
+        best = next((each for each in found if each.is_offered), None)
         return SimilarEvent(best.number, best.callers, best.unit, best.state) if best else None
 
     async def channel(self, conversation_id: str) -> str:

@@ -29,7 +29,7 @@ WORDS_ONLY = Weights(
 )  # fmt: skip
 
 
-_DECIDED = 0.5  # threshold for a category that was decided; a danger does not wait for a person
+_DECIDED = 0.5  # threshold for a category that was decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,9 @@ class Router:
         model = given.get("model")
         threshold = min(self._threshold, _DECIDED) if self._decided(category1, category2, given) else self._threshold
         doubt = self._doubt(best, confidence, threshold, place)
+        # A danger does not wait for a person: the likeliest unit has it at once, and the first receiver beside it.
+        hurried = doubt is not None and urgency == "特急" and bool(given.get("rule"))
+        doubt = None if hurried else doubt
         category = self._category_of(rule, category1, category2)
         handler = None if doubt or urgency == "特急" else _handler(rule, text)
         reason = doubt or self._reason(best.prepared, rule.name, lead, place)
@@ -126,7 +129,7 @@ class Router:
         )
         return Route(
             lead_unit=self._city.matrix.first_receiver if doubt else lead,
-            assisting_units=() if doubt else self._assisting(rule, lead, place),
+            assisting_units=() if doubt else self._assisting(rule, lead, place, hurried=hurried),
             routing=routing,
             deadline=rule.deadline or category.deadline,
             service_code=category.service_code,
@@ -238,9 +241,10 @@ class Router:
             why = f"没有明确的属主和属地，按首接负责由{unit}牵头"
         return f"{matter}{why}。依据{rule.basis}。"
 
-    def _assisting(self, rule: Rule, lead: str, place: Place) -> tuple[str, ...]:
+    def _assisting(self, rule: Rule, lead: str, place: Place, *, hurried: bool = False) -> tuple[str, ...]:
         local = self._local_unit(rule, place)
-        units = (*((local,) if local else ()), *rule.assist)
+        first = (self._city.matrix.first_receiver,) if hurried else ()
+        units = (*first, *((local,) if local else ()), *rule.assist)
         return tuple(dict.fromkeys(unit for unit in units if unit != lead))
 
 

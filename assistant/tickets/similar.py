@@ -127,15 +127,16 @@ class Similar:
         """Older tickets are not compared with."""
         return self._clock() - timedelta(days=self._city.facts.merging.window_days)
 
-    async def find(self, asked: TicketDraft | str) -> list[Candidate]:
+    async def find(self, asked: TicketDraft | str, *, without: Collection[str] = ()) -> list[Candidate]:
         """What is worth asking about, the likeliest first: for a draft, or for a ticket by its number.
 
-        A place without any name has no candidates. What somebody has set apart is left out.
+        A place without any name has no candidates. What somebody has set apart is left out, and for a draft the numbers
+        of `without`.
         """
         if isinstance(asked, str):
             known = await self.index.get(asked)
             return await self.like(known) if known is not None else []
-        found = await self._compare(await self._report_of(asked), asked.category1, ())
+        found = await self._compare(await self._report_of(asked), asked.category1, without)
         return [candidate for candidate in found if candidate.number not in asked.apart_from]
 
     async def like(self, known: Known) -> list[Candidate]:

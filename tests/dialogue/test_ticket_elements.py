@@ -90,6 +90,17 @@ async def test_one_reply_may_tell_everything(talk: Talk) -> None:
     assert "周三" in draft(talk).elements["since"]
 
 
+async def test_the_place_said_again_is_the_place_and_no_answer(talk: Talk) -> None:
+    await no_water(talk)
+    exact = f"{PLACE}3号楼"
+    assert "什么时候" in await talk.say(exact, "inform_place", place=exact)
+    await talk.say("跳过")
+    await talk.say("跳过")
+    await talk.say("匿名")
+    await talk.say("确认提交")
+    assert draft(talk).place == exact and "since" not in draft(talk).elements and "area" not in draft(talk).elements
+
+
 async def test_a_reply_that_does_not_fit_is_asked_for_once_more_only(talk: Talk) -> None:
     await no_water(talk)
     answer = await talk.say("水费可没少收俺们哩", "file_request")

@@ -87,6 +87,8 @@ async def test_found_by_place_and_merged_by_a_person_and_undone(
     assert await watch.catch_up() == 2 and await watch.catch_up() == 0
     [found] = await similar.find(water("鑫苑名家", WATER_AGAIN))
     assert (found.number, found.callers) == (first.number, 1) and "相同事项" in found.reasons
+    # A resident's own tickets are no other callers.
+    assert await similar.find(water("鑫苑名家", WATER_AGAIN), without=[first.number]) == []
     second = await tickets.submit(water("鑫苑名家", WATER_AGAIN), key="3", actor="resident")
     await watch.catch_up()
     assert [each.number for each in await similar.find(second.number)] == [first.number]

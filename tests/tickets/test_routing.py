@@ -122,6 +122,18 @@ def test_any_text_routes(city: City, router: Router, text: str) -> None:
     assert 0 <= route.routing.confidence <= 0.99
 
 
+def test_a_danger_never_waits_for_a_person(city: City, router: Router) -> None:
+    text, place = "楼道里冒火花，一股糊味", city.resolve_place("金水区文化路100号院")
+    decided = {"category1": 1.0, "category2": 1.0, "rule": "danger"}
+    danger = city.danger_category("electric")
+    assert danger is not None
+    route = router.route(danger.level1, danger.level2, text, place, decided, urgency="特急")
+    assert not route.routing.review and route.lead_unit == route.routing.candidates[0].unit
+    assert city.matrix.first_receiver in route.assisting_units
+    calm = router.route(danger.level1, danger.level2, text, place, decided, urgency="一般")
+    assert calm.routing.review and calm.lead_unit == city.matrix.first_receiver
+
+
 # --- the 600 requests ----------------------------------------------------------------------------------------------
 
 
