@@ -50,9 +50,12 @@ def _paths(city: City) -> list[tuple[str, ...]]:
 
 
 async def fill(db: Database, city: City, count: int, *, encoder: str, seed: int = 1) -> None:
-    """Write `count` open tickets of the last 20 days. `encoder`: whose vectors the random ones claim to be."""
+    """Write `count` open tickets of the last 20 days, others for another `seed`.
+
+    `encoder`: whose vectors the random ones claim to be.
+    """
     rng, vectors = random.Random(seed), np.random.default_rng(seed)
-    rows = _tickets(city, count, encoder, rng, vectors)
+    rows = _tickets(city, count, encoder, seed, rng, vectors)
     while batch := list(islice(rows, _AT_ONCE)):
         async with db.begin() as session:
             await session.execute(insert(Ticket), [ticket for ticket, _ in batch])
@@ -61,21 +64,21 @@ async def fill(db: Database, city: City, count: int, *, encoder: str, seed: int 
 
 
 def _tickets(
-    city: City, count: int, encoder: str, rng: random.Random, vectors: np.random.Generator
+    city: City, count: int, encoder: str, seed: int, rng: random.Random, vectors: np.random.Generator
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, str]]]]:
     categories = sorted(city.categories)
     units = sorted(city.units)
     now = datetime.now(UTC)
     for n in range(count):
         at = now - timedelta(days=20) + timedelta(days=20) * n / count
-        number = f"{city.facts.ticket_prefix}{at:%Y%m%d}05{n:06}"
+        number = f"{city.facts.ticket_prefix}{at:%Y%m%d}05{seed:06}{n:06}"
         level1, level2 = rng.choice(categories)
         place, text = place_of(city, rng), text_of(rng)
         spot = spot_of(place, text, city.resolve_place, districts=city.district_words)
         vector = vectors.standard_normal(_WIDTH, dtype=np.float32)
         vector /= np.linalg.norm(vector)
         ticket = {
-            "number": number, "request_key": f"fill:{n}", "request_hash": "0" * 64, "channel": "web",
+            "number": number, "request_key": f"fill:{seed}:{n}", "request_hash": "0" * 64, "channel": "web",
             "state": "已派遣", "request_type": "投诉", "category1": level1, "category2": level2, "title": text[:20],
             "description": text, "place": place, "grid_path": list(city.resolve_place(place).grid_path),
             "urgency": "一般", "lead_unit": rng.choice(units), "assisting_units": [], "confidences": {},
