@@ -48,7 +48,7 @@ def test_real_messages_become_tickets(app_server: AppServer, data_folder: Path) 
 
 
 def test_the_terminal_talks_to_the_same_assistant(app_server: AppServer) -> None:
-    said = "金水区花园路85号门口的一盏路灯坏了三天，晚上很黑\n匿名\n确认提交\n"
+    said = "惠济区江山路8号门口的一盏路灯坏了三天，晚上很黑\n匿名\n确认提交\n"
     printed = app_server.command("chat", "--url", app_server.base_url, stdin=said)
     assert "工单号" in printed
     assert "办结时限" in printed

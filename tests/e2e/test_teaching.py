@@ -44,11 +44,11 @@ def test_what_was_taught_is_answered_and_filed(server: AppServer, tmp_path: Path
 
     # In the middle of a request it is answered, and the form goes on.
     resident = server.resident()
-    assert "电话" in resident.hear("金水区花园路85号乱收停车费，找物业好几次也不管")
+    assert "电话" in resident.hear("金水区经三路12号乱收停车费，找物业好几次也不管")
     assert DRONE_REPLY in resident.hear("航拍无人机要去登记吗")
-    assert "花园路85号" in resident.hear("匿名")
+    assert "经三路12号" in resident.hear("匿名")
 
-    told = "金水区花园路85号门口的共享单车乱堆乱放，人都过不去"
+    told = "金水区红专路3号门口的共享单车乱堆乱放，人都过不去"
     bikes = teach(
         server, tmp_path, kind="category", name="共享单车管理", level1="城乡建设", unit="市城市管理局",
         examples=list(BIKES),
