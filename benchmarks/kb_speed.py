@@ -1,6 +1,6 @@
 """Time, memory and recall of policy search over many passages.
 
-    python -m benchmarks.kb_speed --data ../shared/data --passages 100000 --work /tmp/kb_speed
+    python -m benchmarks.kb_speed --data ../shared/data --passages 100000 --work FOLDER
 
 The passages are those of policy_qa again and again: each copy's vector is the real one with noise of half its length, a
 third of its words come from another passage. The questions are real, and embedded in the time measured. What is
