@@ -59,7 +59,7 @@ class TicketPage:
     def __init__(self, visit: Visit, number: str) -> None:
         self.visit = visit
         self.number = number
-        self._drawn: object = None
+        self._drawn: dict[str, object] = {}
         self._request_id: str | None = None
         self._version = self._seen = 0
 
@@ -103,16 +103,23 @@ class TicketPage:
         await self._same_event.refresh(ticket)
         outbox, desk = await self._dispatched()
         look = deadline_look(self.visit.services.city, ticket, datetime.now(UTC))
-        drawn = (ticket, outbox, desk.desk_state if desk else None, look)
-        if drawn == self._drawn:
-            return
-        self._drawn = drawn
+        at_desk = desk is not None and desk.desk_state in OPEN_STATES
         self._version = ticket.version
-        self._draw_request(ticket)
-        self._draw_judgement(ticket)
-        self._draw_history(ticket)
-        self._draw_handling(ticket, look, at_desk=desk is not None and desk.desk_state in OPEN_STATES)
-        self._draw_desk(outbox, desk)
+        if self._changed("ticket", ticket):
+            self._draw_request(ticket)
+            self._draw_judgement(ticket)
+            self._draw_history(ticket)
+        if self._changed("handling", (ticket.version, look, at_desk)):
+            self._draw_handling(ticket, look, at_desk=at_desk)
+        if self._changed("desk", (outbox, desk.desk_state if desk else None)):
+            self._draw_desk(outbox, desk)
+
+    def _changed(self, card: str, shown: object) -> bool:
+        """Whether a card shows something else now: a button that is drawn anew loses the click on its way."""
+        if self._drawn.get(card) == shown:
+            return False
+        self._drawn[card] = shown
+        return True
 
     async def _dispatched(self) -> tuple[list[tuple[str, str, int]], DeskRequest | None]:
         """What was sent of this ticket, and the desk's request where the built-in desk got it."""
