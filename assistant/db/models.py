@@ -416,6 +416,7 @@ class KbDocument(Base):
     valid_from: Mapped[date | None]
     valid_to: Mapped[date | None]  # the last day on which it is in force
     status: Mapped[str] = mapped_column(String(12), default="draft")
+    superseded_by: Mapped[str | None] = mapped_column(String(64))
     source_url: Mapped[str | None] = mapped_column(String(500))
     owner: Mapped[str | None] = mapped_column(String(80))
     content_hash: Mapped[str] = mapped_column(String(64))
@@ -490,3 +491,94 @@ class AdditionRevision(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     revision: Mapped[int] = mapped_column(default=0)
+
+
+class KbVersion(Base):
+    """A document as it was in one version, with its whole text; never changed."""
+
+    __tablename__ = "kb_versions"
+
+    document_id: Mapped[str] = mapped_column(ForeignKey("kb_documents.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    fields: Mapped[dict[str, Any]]
+    text: Mapped[str] = mapped_column(Text)
+    changed_by: Mapped[str | None] = mapped_column(String(40))
+    changed_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class KbCase(Base):
+    """A question whose answer must stay right. `document_id` None: the base must say that it does not know."""
+
+    __tablename__ = "kb_cases"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    question: Mapped[str] = mapped_column(String(500), unique=True)
+    document_id: Mapped[str | None] = mapped_column(String(64))
+    article: Mapped[str | None] = mapped_column(String(120))
+    created_by: Mapped[str] = mapped_column(String(40))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class KbUnanswered(Base):
+    """A question (masked) that the base had no answer to."""
+
+    __tablename__ = "kb_unanswered"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=True)
+    question: Mapped[str] = mapped_column(String(500))
+    embedding: Mapped[bytes] = mapped_column(LargeBinary)
+    encoder: Mapped[str] = mapped_column(String(64))
+    asked_at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_kb_unanswered_asked", "asked_at"),)
+
+
+class KbHits(Base):
+    """How often a document was answered from on a day."""
+
+    __tablename__ = "kb_hits"
+
+    document_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(default=0)
+
+
+class KbFinding(Base):
+    """Something about the base that a person should look at. `state`: 待处理, 处理中, 已处理, 不处理.
+
+    `key` is the same for the same finding, so that it is one task. `kind`: expired, expiring, duplicate, contradiction,
+    dead_reference, never_hit, unanswered, feedback.
+    """
+
+    __tablename__ = "kb_findings"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=True)
+    key: Mapped[str] = mapped_column(String(160), unique=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    documents: Mapped[list[Any]]
+    detail: Mapped[dict[str, Any]]
+    owner: Mapped[str | None] = mapped_column(String(80))
+    state: Mapped[str] = mapped_column(String(10))
+    found_at: Mapped[datetime] = mapped_column(default=now)
+    seen_at: Mapped[datetime] = mapped_column(default=now)  # when it was last found true
+    changed_by: Mapped[str | None] = mapped_column(String(40))
+    changed_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("ix_kb_findings_state", "state", "kind"),)
+
+
+class KbFeedback(Base):
+    """What a resident or an agent says of an answer. `verdict`: helpful, wrong, outdated."""
+
+    __tablename__ = "kb_feedback"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=True)
+    key: Mapped[str] = mapped_column(String(160), unique=True)
+    document_id: Mapped[str] = mapped_column(String(64))
+    article: Mapped[str | None] = mapped_column(String(120))
+    verdict: Mapped[str] = mapped_column(String(10))
+    comment: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(String(10))  # resident, agent
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_kb_feedback_document", "document_id"),)
