@@ -1,7 +1,8 @@
-"""Answer a question from the knowledge base in small timed steps: prepare, search, decide, extract, compose, suggest.
+"""Answer a question from the knowledge base in small timed steps.
 
-Each step may end the answer with a named outcome. What is answered are sentences of documents in force, as they
-stand there, with the document, article, issuing body and validity they come from.
+Prepare, place, search, decide, extract, compose, suggest: each step may end the answer with a named outcome. What is
+answered are sentences of documents in force, as they stand there, with the document, article, issuing body and
+validity they come from.
 """
 
 import json
@@ -17,12 +18,17 @@ from typing import Any, Literal
 import numpy as np
 
 from kb.documents import Document
+from kb.elsewhere import another_place
 from kb.extract import Quote, covered_share, extract
 from kb.readings import Choice, readings
 from kb.search import NO_FILTERS, Encoder, Filters, Hit, Query, Snapshot
 from kb.suggestions import next_questions
 
 NOT_FOUND = "知识库里没有找到能回答这个问题的有效文件。您可以换个说法再问，或者说“转人工”，由工作人员答复。"
+_ELSEWHERE = (
+    "您问的像是{place}的规定，知识库只收录{here}的文件，答不了。{place}的政策请向当地12345咨询；"
+    "要是想问{here}的，请说“{here}”再问一次。"
+)
 _SEARCH_DEPTH = 30
 CALIBRATION_FILE = Path(__file__).parent / "data" / "calibration.json"
 
@@ -173,8 +179,8 @@ def answer(
     clock = _Clock()
     model = calibration.of(encoder.encoder_id)
 
-    def not_found(hits: Sequence[Hit] = (), confidence: float = 0.0) -> Answer:
-        return Answer("not_found", NOT_FOUND, [], list(hits), confidence, clock.steps, threshold=model.threshold)
+    def not_found(hits: Sequence[Hit] = (), confidence: float = 0.0, text: str = NOT_FOUND) -> Answer:
+        return Answer("not_found", text, [], list(hits), confidence, clock.steps, threshold=model.threshold)
 
     with clock.step("prepare") as outcome:
         query = Query.of(question, encoder, after=after) if question.strip() else None
@@ -182,6 +188,13 @@ def answer(
             outcome.append("nothing_asked")
     if query is None or not query.terms:
         return not_found()
+
+    with clock.step("place") as outcome:
+        place = another_place(query.text, snapshot.regions)
+        if place:
+            outcome.append("another_place")
+    if place:
+        return not_found(text=_ELSEWHERE.format(place=place, here="、".join(snapshot.regions[:2])))
 
     with clock.step("search") as outcome:
         hits = snapshot.search(query, top_k=_SEARCH_DEPTH, today=today, as_of=as_of, filters=filters)

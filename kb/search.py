@@ -1,6 +1,7 @@
 """One state of the knowledge base in memory: what is in it on a day, and search over it. Never changed once built."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -146,6 +147,8 @@ class Snapshot:
             self._starts.append(self._starts[-1] + len(segment))
         self.index = PassageIndex(parts)
         self._owner_of = np.concatenate(owner_numbers) if owner_numbers else np.zeros(0, dtype=np.int32)
+        self.regions = [name for name, _ in Counter(d.region for d in documents.values() if d.region).most_common()]
+        """What the documents name as their region, the most frequent first."""
         self._allowed: dict[tuple[date, date | None, Filters], Mask] = {}
         self.suggested: dict[tuple[str, date, date | None], list[tuple[str, str]]] = {}
         """What may be asked about a document, once it has been found out (`kb.suggestions`)."""

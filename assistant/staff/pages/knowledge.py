@@ -19,6 +19,7 @@ _HITS = 5
 _OUTCOMES = {"answered": ("会这样回答", "good"), "ask": ("会反问", "warn"), "not_found": ("没有找到", "warn")}
 _STEPS = {
     "prepare": "读懂问题",
+    "place": "看问的是哪里",
     "search": "两种检索并排序",
     "decide": "判断答不答",
     "extract": "摘取句子",
@@ -28,6 +29,7 @@ _STEPS = {
 _ENDS = {
     "ok": "完成",
     "nothing_asked": "没有可查的词",
+    "another_place": "问的是别处的规定",
     "nothing_in_force": "没有有效的文件",
     "answer": "作答",
     "ask": "有两种理解，反问",
