@@ -1,92 +1,175 @@
-"""Read files into documents: Markdown with YAML front matter, text, HTML, DOCX, PDF with text, and JSON lines.
+"""Read files into documents: Markdown with YAML front matter, text, HTML, DOCX, PDF with text, JSON lines, sheets of
+questions and answers, and ZIP archives of these.
 
 A file that cannot be read as what its name says is refused with the reason in Chinese (FileRefused) before anything is
-stored; whoever imports several goes on with the rest.
+stored; whoever imports several goes on with the rest. Here files are read in this process: right for those of the
+project and of whoever runs it. Files of unknown origin are read through `kb.untrusted`.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import charset_normalizer
 import yaml
 
-from kb import formats
+from kb import archive, formats, kinds, sheets
 from kb.documents import NewDocument
 from kb.errors import FileRefused, KbError
+from kb.formats import More, Text, nothing_more
+from kb.kinds import MAX_BYTES, SUFFIXES
+from kb.tables import markdown_tables
 
-MAX_BYTES = 20 * 1024 * 1024
-SUFFIXES = (".md", ".markdown", ".txt", ".html", ".htm", ".docx", ".pdf", ".jsonl")
+__all__ = ["MAX_BYTES", "MAX_CHARS", "SUFFIXES", "FileReading", "Note", "Source", "decode", "found_in", "parts_of"]
+__all__ += ["read_file", "read_folder", "read_one", "read_paths"]
+
+MAX_CHARS: Final = 1_000_000
+SECONDS_A_MEGABYTE_OF_ROWS: Final = 0.2
+_MAX_FRONT_MATTER_CHARS = 20_000
+_MAX_BAD_LINES = 1000
+_SAMPLE_CHARS = 200_000
+_CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)\n---[ \t]*(?:\n|$)", re.S)
 _FIELDS = ("issuer", "document_number", "legal_basis", "region", "audience", "category", "status", "source", "owner")
-_STARTS = {
-    ".pdf": (b"%PDF-",),
-    ".docx": (b"PK\x03\x04",),
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What an editor must know of a file that was imported: pages without text, for instance. In Chinese."""
+
+    name: str
+    text: str
+
+
+@dataclass(slots=True)
+class FileReading:
+    """What came of files: documents, what had to be refused, and notes on what was left out."""
+
+    documents: list[NewDocument] = field(default_factory=list)
+    refused: list[FileRefused] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def add(self, other: "FileReading") -> None:
+        self.documents += other.documents
+        self.refused += other.refused
+        self.notes += other.notes
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to be read and the name it is spoken of by. `load` raises FileRefused."""
+
+    name: str
+    path: Path
+
+    def load(self) -> bytes:
+        try:
+            if not self.path.is_file():
+                raise FileRefused(self.name, "没有这个文件，或不是普通文件。")
+            kinds.check_size(self.name, self.path.stat().st_size)
+            return self.path.read_bytes()
+        except OSError as error:
+            raise FileRefused(self.name, f"文件打不开（{error.strerror or type(error).__name__}）。") from error
+
+
+def found_in(paths: Iterable[Path]) -> tuple[list[Source], list[Note]]:
+    """The files to read: those named, and of folders and their subfolders those that are documents, by name.
+
+    The notes name what else lies in the folders, so that nothing is passed over in silence.
+    """
+    sources: list[Source] = []
+    notes: list[Note] = []
+    for path in paths:
+        if not path.is_dir():
+            sources.append(Source(path.name, path))
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.is_file())
+        files = [Source(p.relative_to(path).as_posix(), p) for p in inside]
+        files = [source for source in files if not archive.is_junk(source.name)]
+        sources += [source for source in files if kinds.known(source.name)]
+        others = [source.name for source in files if not kinds.known(source.name)]
+        if others:
+            shown = "、".join(others[:5]) + ("等" if len(others) > 5 else "")
+            notes.append(Note(path.name, f"有 {len(others)} 个文件不是可以导入的类型，已跳过：{shown}。"))
+    return sources, notes
 
 
 def read_folder(folder: Path) -> tuple[list[NewDocument], list[FileRefused]]:
-    """Every file of a folder and its subfolders that looks like a document, by name; and what had to be refused."""
-    return read_paths(sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES))
+    """Every file of a folder and its subfolders that is a document, by name; and what had to be refused."""
+    return read_paths([folder])
 
 
 def read_paths(paths: Iterable[Path]) -> tuple[list[NewDocument], list[FileRefused]]:
-    """Files and folders; a file that cannot be read is among the refused and the rest goes on."""
-    documents: list[NewDocument] = []
-    refused: list[FileRefused] = []
-    for path in paths:
-        if path.is_dir():
-            more, bad = read_folder(path)
-            documents += more
-            refused += bad
-            continue
+    """Files, folders and archives; a file that cannot be read is among the refused and the rest goes on."""
+    whole = FileReading()
+    for source in found_in(paths)[0]:
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise FileRefused(path.name, "文件超过 20 MB。")
-            good, bad = read_file(path.name, path.read_bytes())
+            for part in parts_of(source.name, source.load()):
+                try:
+                    whole.add(read_one(part.name, part.load()))
+                except FileRefused as error:
+                    whole.refused.append(error)
         except FileRefused as error:
-            refused.append(error)
-        except OSError as error:
-            refused.append(FileRefused(path.name, f"文件打不开（{error.strerror or type(error).__name__}）。"))
-        else:
-            documents += good
-            refused += bad
-    return documents, refused
+            whole.refused.append(error)
+    return whole.documents, whole.refused
 
 
 def read_file(name: str, data: bytes) -> tuple[list[NewDocument], list[FileRefused]]:
-    """The documents of one file: one, or one a line for `.jsonl`, whose bad lines are refused one by one.
+    """The documents of one file: one, or one a line or row, whose bad lines and rows are refused one by one.
 
     Raises FileRefused when the whole file is unusable.
     """
-    suffix = Path(name).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise FileRefused(name, f"不支持的文件类型；可以导入 {'、'.join(SUFFIXES)}。")
-    if len(data) > MAX_BYTES:
-        raise FileRefused(name, "文件超过 20 MB。")
-    if not data.strip():
-        raise FileRefused(name, "文件是空的。")
-    starts = _STARTS.get(suffix)
-    if starts and not data.startswith(starts):
-        raise FileRefused(name, f"内容不是 {suffix[1:].upper()} 文件，可能改错了扩展名。")
-    if suffix == ".jsonl":
-        return _read_lines(name, decode(name, data))
-    if suffix == ".pdf":
-        fields, text = formats.read_pdf(name, data)
-    elif suffix == ".docx":
-        fields, text = formats.read_docx(name, data)
-    elif suffix in (".html", ".htm"):
-        fields, text = formats.read_html(decode(name, data))
-    elif suffix in (".md", ".markdown"):
-        fields, text = _read_markdown(name, decode(name, data))
+    reading = read_one(name, data)
+    return reading.documents, reading.refused
+
+
+def parts_of(name: str, data: bytes) -> Iterator[archive.Member]:
+    """The files of an archive, or the file itself. Raises FileRefused for an archive that must not be opened."""
+    if Path(name).suffix.lower() == kinds.ARCHIVE:
+        kinds.check(name, data)
+        yield from archive.members(name, data)
     else:
-        fields, text = {}, decode(name, data)
-    return [_document(name, fields, text)], []
+        yield archive.Member(name, lambda: data)
+
+
+def read_one(name: str, data: bytes, more: More = nothing_more) -> FileReading:
+    """One file that is no archive. `more`: see `kb.formats`. Raises FileRefused when the whole file is unusable."""
+    suffix = kinds.check(name, data)
+    if suffix == kinds.ARCHIVE:
+        raise FileRefused(name, "压缩包里的压缩包不会再解开，请单独导入。")
+    if suffix == ".xlsx":
+        return _of_sheet(name, sheets.read_xlsx(name, data, more))
+    if suffix in (".pdf", ".docx"):
+        read = formats.read_pdf if suffix == ".pdf" else formats.read_docx
+        return _of_text(name, read(name, data, more))
+    text = decode(name, data)
+    if suffix in (".jsonl", ".csv"):
+        more(SECONDS_A_MEGABYTE_OF_ROWS * len(data) / 2**20)
+    if suffix == ".jsonl":
+        return FileReading(*_read_lines(name, text))
+    if suffix == ".csv":
+        return _of_sheet(name, sheets.read_csv(name, text))
+    if suffix in (".html", ".htm"):
+        return _of_text(name, formats.read_html(name, text))
+    if suffix in (".md", ".markdown"):
+        fields, text = _read_markdown(name, text)
+        return _of_text(name, Text(markdown_tables(text), fields))
+    return _of_text(name, Text(text))
+
+
+def _of_text(name: str, read: Text) -> FileReading:
+    return FileReading([_document(name, read.fields, read.text)], [], [Note(name, note) for note in read.notes])
+
+
+def _of_sheet(name: str, read: tuple[list[NewDocument], list[FileRefused], list[str]]) -> FileReading:
+    documents, refused, notes = read
+    return FileReading(documents, refused, [Note(name, note) for note in notes])
 
 
 def decode(name: str, data: bytes) -> str:
@@ -106,7 +189,7 @@ def decode(name: str, data: bytes) -> str:
             continue
         if encoding == "utf-8" or _looks_chinese(text):
             return text
-    best = charset_normalizer.from_bytes(data[:200_000]).best()
+    best = charset_normalizer.from_bytes(data[:_SAMPLE_CHARS]).best()
     if best is None:
         raise FileRefused(name, "认不出文字编码，请另存为 UTF-8 后再导入。")
     try:
@@ -117,7 +200,7 @@ def decode(name: str, data: bytes) -> str:
 
 def _looks_chinese(text: str) -> bool:
     """Whether most characters beyond ASCII are common Han or punctuation: random bytes decode to rare ones."""
-    beyond = [c for c in text if ord(c) > 127]
+    beyond = [c for c in text[:_SAMPLE_CHARS] if ord(c) > 127]
     usual = sum(
         1 for c in beyond if "\u4e00" <= c <= "\u9fa5" or "\u3000" <= c <= "\u303f" or "\uff00" <= c <= "\uffef"
     )
@@ -129,9 +212,11 @@ def _read_markdown(name: str, text: str) -> tuple[dict[str, Any], str]:
     found = _FRONT_MATTER.match(text)
     if not found:
         return {}, text
+    if len(found[1]) > _MAX_FRONT_MATTER_CHARS:
+        raise FileRefused(name, f"文件头（YAML）超过 {_MAX_FRONT_MATTER_CHARS} 个字符。")
     try:
         fields = yaml.safe_load(found[1])
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"第 {mark.line + 2} 行" if mark is not None else ""
         raise FileRefused(name, f"文件头（YAML）{where}写错了。") from error
@@ -151,15 +236,20 @@ def _read_lines(name: str, text: str) -> tuple[list[NewDocument], list[FileRefus
             if not isinstance(row, dict):
                 raise FileRefused(where, "不是一个 JSON 对象。")
             documents.append(_document(where, row, str(row.get("text") or "")))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             refused.append(FileRefused(where, "不是有效的 JSON。"))
         except FileRefused as error:
             refused.append(error)
+        if len(refused) > _MAX_BAD_LINES:
+            raise FileRefused(name, f"超过 {_MAX_BAD_LINES} 行读不了，可能不是 JSONL 文件。")
     return documents, refused
 
 
 def _document(name: str, fields: Mapping[str, Any], text: str) -> NewDocument:
     """A checked document from the fields a file gives and its text."""
+    if len(text) > MAX_CHARS:
+        raise FileRefused(name, f"正文超过 {MAX_CHARS // 10_000} 万字，请拆分后再导入。")
+    text = _storable(text)
     given = {key: _words(fields.get(key)) for key in _FIELDS}
     title = _words(fields.get("title")) or _first_heading(text) or Path(name).stem
     digest = hashlib.sha256((title + "\n" + text).encode()).hexdigest()[:32]
@@ -182,8 +272,13 @@ def _words(value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, list):
-        return "；".join(str(item).strip() for item in value) or None
-    return str(value).strip() or None
+        value = "；".join(str(item).strip() for item in value)
+    return _storable(str(value)).strip() or None
+
+
+def _storable(text: str) -> str:
+    """Without what a database refuses: halves of characters and control characters."""
+    return text.encode("utf-8", "replace").decode().translate(_CONTROLS)
 
 
 def _day(name: str, field: str, value: Any) -> date | None:

@@ -24,6 +24,9 @@ _DIVISION_LEVEL = {"编": 1, "分编": 2, "章": 3, "节": 4}
 _MARKDOWN = re.compile(r"(#{1,6}) +(.+?) *#*$")
 _ENUMERATED = ((11, re.compile(r"[一二三四五六七八九十]+、")), (12, re.compile(r"[（(][一二三四五六七八九十]+[）)]")))
 _MAX_HEADING_CHARS = 36
+_MAX_MARKDOWN_HEADING_CHARS = 400
+# A row of a table as `kb.tables` writes it: "项目：…；金额：…".
+_ROW = re.compile(r"[^：；]{1,20}：[^；]+(?:；[^：；]{1,20}：[^；]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ def split(text: str, title: str = "") -> list[Piece]:
     for place, paragraphs in sections:
         article = _SEPARATOR.join(place)[-_MAX_PLACE_CHARS:] or None
         pieces += [Piece(article, window) for window in windows(paragraphs)]
-    return pieces
+    # A text of nothing but headings is still a text.
+    return pieces or [Piece(None, window) for window in windows(lines)]
 
 
 def _has_articles(lines: list[str]) -> bool:
@@ -106,7 +110,7 @@ def _by_heading(lines: list[str]) -> list[tuple[list[str], list[str]]]:
 
 def _heading(line: str) -> tuple[int, str | None, str]:
     """Level and words of a heading, and the text of the line that has to be kept as a paragraph."""
-    markdown = _MARKDOWN.match(line)
+    markdown = _MARKDOWN.match(line) if len(line) <= _MAX_MARKDOWN_HEADING_CHARS else None
     if markdown:
         return len(markdown[1]), markdown[2].strip(), ""
     division = _DIVISION.match(line)
@@ -144,14 +148,21 @@ def windows(paragraphs: list[str], size: int = WINDOW_CHARS, overlap: int = OVER
 
 
 def _units(paragraph: str, size: int) -> list[str]:
-    """Sentences of a paragraph, the last with its line end; a longer one is cut at commas where it has some."""
+    """Sentences of a paragraph, the last with its line end; a longer one is cut at commas where it has some.
+
+    A row of a table stays whole: half of it would not say what it is about.
+    """
+    if len(paragraph) <= size and _ROW.fullmatch(paragraph):
+        return [paragraph + "\n"]
     units: list[str] = []
     for sentence in sentences(paragraph):
-        while len(sentence) > size:
-            cut = max(sentence.rfind(mark, size // 2, size) for mark in "，,、：: ") + 1 or size
-            units.append(sentence[:cut])
-            sentence = sentence[cut:]
-        units.append(sentence)
+        start = 0
+        while len(sentence) - start > size:
+            marks = (sentence.rfind(mark, start + size // 2, start + size) for mark in "，,、：: ")
+            cut = max(marks) + 1 or start + size
+            units.append(sentence[start:cut])
+            start = cut
+        units.append(sentence[start:])
     if units:
         units[-1] += "\n"
     return units

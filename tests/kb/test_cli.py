@@ -5,19 +5,23 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import openpyxl
 import pytest
 import structlog
 from typer.testing import CliRunner
 
 from assistant.settings import get_settings
-from kb import cli
+from kb import cli, cli_import
+from kb.embedding import BulkEncoder
 from tests.kb.conftest import HashEncoder
+from tests.kb.files import pdf_of
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Runner"]:
     monkeypatch.setenv("MINSHENG_DATA_DIR", str(tmp_path / "var"))
     monkeypatch.setattr(cli.Reader, "load", lambda *_, **__: HashEncoder())
+    monkeypatch.setattr(cli_import.BulkEncoder, "load", lambda *_, **__: BulkEncoder(HashEncoder(), threads=2))
     get_settings.cache_clear()
     handlers, level = logging.root.handlers[:], logging.root.level
     yield Runner()
@@ -77,6 +81,26 @@ def test_a_refused_file_is_named_and_the_rest_imported(run: Runner, files: Path)
     assert "新增 1 份" in out
     assert "broken.pdf" in err
     assert "扩展名" in err
+
+
+def test_a_template_that_was_filled_in_is_imported(run: Runner, tmp_path: Path) -> None:
+    sheet = tmp_path / "问答.xlsx"
+    assert run("template", str(sheet))[0] == 0
+    assert run("template", str(sheet))[0] == 2
+    assert run("template", str(tmp_path / "a.docx"))[0] == 2
+    book = openpyxl.load_workbook(sheet)
+    book["问答"].append(["居住证怎么办？", "带身份证到派出所。"])
+    book.save(sheet)
+    code, out, _ = run("import", str(sheet), "--json")
+    assert code == 0
+    assert (json.loads(out)["added"], json.loads(out)["notes"]) == (1, [])
+
+
+def test_pages_without_text_are_told_with_the_report(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / "half.pdf").write_bytes(pdf_of("The first page has text.", None))
+    code, out, err = run("import", str(tmp_path / "half.pdf"))
+    assert (code, "新增 1 份" in out) == (0, True)
+    assert "第 2 页没有文字" in err.replace("\n", "")
 
 
 def test_eval_leaves_the_real_base_alone(run: Runner, tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import docx
 import pypdf
 import pytest
+from docx.oxml import OxmlElement
 
 from kb.errors import FileRefused
-from kb.importer import read_file, read_paths
+from kb.importer import found_in, read_file, read_one, read_paths
+from tests.kb.files import book, macro_type, ole, pdf_of
 
 MARKDOWN = """---
 id: juzhu
@@ -41,26 +43,6 @@ def _word(*lines: str) -> bytes:
     data = io.BytesIO()
     document.save(data)
     return data.getvalue()
-
-
-def _pdf(text: str) -> bytes:
-    """A one-page PDF with a text layer, written by hand."""
-    stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode()
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
-        b" /Resources << /Font << /F1 5 0 R >> >> >>",
-        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    out, places = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, start=1):
-        places.append(len(out))
-        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    start = len(out)
-    out += b"xref\n0 6\n0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % p for p in places)
-    return out + b"trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % start
 
 
 def _blank_pdf(password: str | None = None) -> bytes:
@@ -104,18 +86,88 @@ def test_html_gives_readable_text() -> None:
     )
     (document,), _ = read_file("a.html", page.encode())
     assert document.title == "供热办法"
-    assert [line.strip() for line in document.text.split("\n")] == ["## 时间", "十一月 开始", "甲 乙"]
+    assert [line.strip() for line in document.text.split("\n")] == ["## 时间", "十一月 开始", "甲：乙"]
 
 
 def test_word_documents_are_read_with_headings_and_tables() -> None:
     (document,), _ = read_file("a.docx", _word("物业不得停水停电。"))
-    assert document.text == "# 物业费说明\n物业不得停水停电。\n电话 12345"
+    assert document.text == "# 物业费说明\n物业不得停水停电。\n电话：12345"
     assert document.title == "物业费说明"
 
 
 def test_the_text_of_a_pdf_is_read() -> None:
-    (document,), _ = read_file("heating.pdf", _pdf("Heating starts on 15 November."))
+    (document,), _ = read_file("heating.pdf", pdf_of("Heating starts on 15 November."))
     assert document.text == "Heating starts on 15 November."
+
+
+def test_pages_without_text_are_named() -> None:
+    reading = read_one("half.pdf", pdf_of("The first page has text.", None, None, "The fourth page has text.", None))
+    (document,) = reading.documents
+    assert "The fourth page" in document.text
+    (note,) = reading.notes
+    assert "共 5 页，第 2—3、5 页没有文字" in note.text
+
+
+def test_a_blank_page_is_no_scan() -> None:
+    reading = read_one("blank.pdf", pdf_of("The first page has text.", ""))
+    assert len(reading.documents) == 1
+    assert reading.notes == []
+
+
+def test_tables_are_read_row_by_row_with_their_header() -> None:
+    document = docx.Document()
+    table = document.add_table(rows=3, cols=3)
+    for row, cells in zip(
+        table.rows, (("项目", "对象", "金额"), ("护照", "成人", "120 元"), ("", "儿童", "60 元")), strict=True
+    ):
+        for cell, text in zip(row.cells, cells, strict=True):
+            cell.text = text
+    table.cell(1, 0).merge(table.cell(2, 0))
+    data = io.BytesIO()
+    document.save(data)
+    (word,), _ = read_file("a.docx", data.getvalue())
+    expected = ["项目：护照；对象：成人；金额：120 元", "项目：护照；对象：儿童；金额：60 元"]
+    assert word.text.split("\n") == expected
+    page = "<table><tr><th>项目<th>对象<th>金额<tr><td rowspan=2>护照<td>成人<td>120 元<tr><td>儿童<td>60 元</table>"
+    (html,), _ = read_file("a.html", page.encode())
+    assert html.text.split("\n") == expected
+    markdown = "| 项目 | 对象 | 金额 |\n|---|:-:|--:|\n| 护照 | 成人 | 120 元 |\n| 护照 | 儿童 | 60 元 |"
+    (md,), _ = read_file("a.md", markdown.encode())
+    assert md.text.split("\n") == expected
+
+
+def test_a_table_that_arranges_the_page_is_no_table_of_values() -> None:
+    inner = "<table><tr><td>电话<td>12345</table>"
+    page = f"<table><tr><td>菜单</td><td><h2>标题</h2><p>正文第一段。</p>{inner}</td></tr></table>"
+    (document,), _ = read_file("a.html", page.encode())
+    assert [line for line in document.text.split("\n") if line.strip()] == [
+        "菜单",
+        "## 标题",
+        "正文第一段。",
+        "电话：12345",
+    ]
+
+
+def test_a_revision_that_is_not_accepted_is_told() -> None:
+    document = docx.Document()
+    document.add_paragraph("正文。")._p.append(OxmlElement("w:ins"))
+    data = io.BytesIO()
+    document.save(data)
+    assert "修订" in read_one("a.docx", data.getvalue()).notes[0].text
+
+
+def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
+    for name in ("a.md", "b.doc", "c.png", ".hidden.md", "~$a.docx"):
+        (tmp_path / name).write_bytes(b"x")
+    sources, notes = found_in([tmp_path])
+    assert [source.name for source in sources] == ["a.md", "b.doc"]
+    assert "1 个文件" in notes[0].text and "c.png" in notes[0].text
+
+
+def test_what_no_database_takes_is_left_out() -> None:
+    line = json.dumps({"title": "甲\x00乙", "text": "正文\x00。\ud800"})
+    (document,), _ = read_file("a.jsonl", line.encode())
+    assert (document.title, document.text) == ("甲乙", "正文。?")
 
 
 def test_json_lines_keep_the_good_ones() -> None:
@@ -155,6 +207,24 @@ def _bomb() -> bytes:
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
+        ("a.docx", pdf_of("a page of text"), "改成 .pdf"),
+        ("a.pdf", _word(), "改成 .docx"),
+        ("a.xlsx", _word(), "改成 .docx"),
+        ("a.zip", _word(), "改成 .docx"),
+        ("a.txt", _word(), "改成 .docx"),
+        ("a.md", b"\x89PNG\r\n\x1a\n00", "图片"),
+        ("a.docx", ole("EncryptedPackage"), "打开密码"),
+        ("a.xlsx", ole("EncryptedPackage"), "打开密码"),
+        ("a.docx", ole("WordDocument"), "另存为 .docx"),
+        ("a.xlsx", ole("Workbook"), "另存为 .xlsx"),
+        ("a.doc", ole("WordDocument"), "另存为 .docx"),
+        ("a.wps", b"x", "另存为 .docx"),
+        ("a.pptx", b"x", "另存为 PDF"),
+        ("a.ofd", b"x", "另存为 PDF"),
+        ("a.rar", b"Rar!", "解压"),
+        ("a.docx", macro_type(_word()), "宏"),
+        ("a.xlsx", macro_type(book([["问题", "答案"], ["甲", "乙"]])), "宏"),
+        ("a.pdf", pdf_of(*["text of a page"] * 201), "200 页"),
         ("a.txt", b"", "空"),
         ("a.md", b"  \n \n", "空"),
         ("a.exe", b"MZ", "不支持"),
