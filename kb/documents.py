@@ -5,12 +5,34 @@ import json
 import re
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from kb.errors import InvalidDocument
 
 Status = Literal["draft", "published", "suspended", "expired", "superseded"]
 STATUSES: tuple[str, ...] = get_args(Status)
+STATUS_NAMES: Final[dict[str, str]] = {
+    "draft": "草稿",
+    "published": "已发布",
+    "suspended": "已停用",
+    "expired": "已失效",
+    "superseded": "已被替代",
+}
+
+# What a person may edit of a document besides its text, and what it is called.
+FIELD_NAMES: Final[dict[str, str]] = {
+    "title": "标题",
+    "issuer": "发文单位",
+    "document_number": "文号",
+    "legal_basis": "依据",
+    "region": "适用地区",
+    "audience": "适用对象",
+    "category": "类别",
+    "valid_from": "生效日期",
+    "valid_to": "失效日期",
+    "source": "来源",
+    "owner": "维护人",
+}
 
 _LIMITS = {
     "title": 300,
@@ -59,7 +81,7 @@ class NewDocument:
             raise InvalidDocument("没有正文。")
         for name, limit in _LIMITS.items():
             if len(getattr(document, name) or "") > limit:
-                raise InvalidDocument(f"字段 {name} 超过 {limit} 个字符。")
+                raise InvalidDocument(f"“{FIELD_NAMES[name]}”超过 {limit} 个字符。")
         if document.status is not None and document.status not in STATUSES:
             raise InvalidDocument(f"状态只能是 {'、'.join(STATUSES)}。")
         if document.valid_from and document.valid_to and document.valid_to < document.valid_from:
@@ -74,7 +96,10 @@ class NewDocument:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A stored document without its text."""
+    """A stored document without its text.
+
+    `superseded_by`: the document that takes its place. A published one that names another is in force until `valid_to`.
+    """
 
     id: str
     title: str
@@ -91,6 +116,13 @@ class Document:
     owner: str | None = None
     version: int = 1
     updated_at: datetime | None = None
+    superseded_by: str | None = None
+
+    def status_on(self, today: date) -> Status:
+        """The status as people see it: a published document that has run out is expired or superseded."""
+        if self.status == "published" and self.valid_to is not None and self.valid_to < today:
+            return "superseded" if self.superseded_by else "expired"
+        return self.status
 
     def in_force(self, today: date, as_of: date | None = None) -> bool:
         """Whether the document may be answered from.

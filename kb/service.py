@@ -6,24 +6,28 @@ process publishes or suspends holds for the next question in every process (`kb/
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import structlog
 
 from assistant.db.session import Database
-from kb import store
+from kb import feedback, lifecycle, store, versions
 from kb.answer import Answer, Calibration, answer
-from kb.documents import Document, DocumentWithPassages, NewDocument, Status, today_in
-from kb.errors import DocumentExists, DocumentNotFound, InvalidDocument, KbError
+from kb.compare import Comparison, compare
+from kb.documents import FIELD_NAMES, Document, DocumentWithPassages, NewDocument, Status, today_in
+from kb.errors import DocumentExists, DocumentNotFound, InvalidDocument, KbError, MoveRefused
 from kb.importer import read_folder
 from kb.index import Floats
 from kb.keeper import IndexKeeper
+from kb.lifecycle import Role
 from kb.passages import Piece, split
 from kb.search import NO_FILTERS, Encoder, Filters, Hit, Query, search_text
+from kb.versions import IMPORTED, SEEDED, Version, VersionInfo
 
 __all__ = ["ImportReport", "KbSettings", "KnowledgeBase", "NewDocument", "Refusal"]
 
@@ -90,6 +94,10 @@ class KnowledgeBase:
     def loaded(self) -> bool:
         return self._index.loaded
 
+    def today(self) -> date:
+        """The calendar day in the city."""
+        return self._settings.today()
+
     # --- asking ----------------------------------------------------------------------------------------------------
 
     async def load(self) -> None:
@@ -146,16 +154,44 @@ class KnowledgeBase:
         )
         return result
 
+    async def feedback(
+        self,
+        key: str,
+        document_id: str,
+        article: str | None,
+        verdict: str,
+        comment: str | None,
+        source: str,
+    ) -> None:
+        """Keep what somebody says of an answer at the entry it came from; the same `key` again replaces it.
+
+        Args:
+            verdict: helpful, wrong or outdated; the last two become a task (`kb.health`).
+            comment: in their own words; phone and identity numbers are masked.
+            source: resident or agent.
+
+        Raises DocumentNotFound, and KbError for another verdict or source.
+        """
+        async with self._db.begin() as session:
+            await feedback.put(session, key, document_id, article, verdict, comment, source)
+        log.info("kb_feedback", document=document_id, verdict=verdict, source=source)
+
     # --- keeping ---------------------------------------------------------------------------------------------------
 
     async def import_documents(
-        self, docs: Iterable[NewDocument], *, publish: bool, progress: Progress | None = None
+        self,
+        docs: Iterable[NewDocument],
+        *,
+        publish: bool,
+        progress: Progress | None = None,
+        by: str | None = IMPORTED,
     ) -> ImportReport:
         """Store documents with their passages and vectors; what cannot be stored is reported and the rest goes on.
 
         A document with the same id and content is left as it is; with other content it becomes a new version. With
-        `publish`, each gets the status it names itself, or "published"; a suspended one stays suspended.
-        `progress(done, total)` counts documents.
+        `publish`, each gets the status it names itself, or "published"; what is suspended, expired or superseded stays
+        so.
+        `progress(done, total)` counts documents; `by` is who made these versions.
         """
         started = time.monotonic()
         report = ImportReport()
@@ -173,7 +209,7 @@ class KnowledgeBase:
                     batch.append(checked)
                 except KbError as error:
                     report.refused.append(Refusal(document.id or document.title, error.detail))
-            await self._store(batch, publish, report)
+            await self._store(batch, publish, report, by)
             if progress:
                 progress(min(start + size, len(waiting)), len(waiting))
         report.seconds = round(time.monotonic() - started, 3)
@@ -193,13 +229,16 @@ class KnowledgeBase:
         documents, refused = await asyncio.to_thread(read_folder, folder)
         async with self._db.read() as session:
             known = await store.hashes(session, [d.id for d in documents])
-        report = await self.import_documents([d for d in documents if d.id not in known], publish=True)
+        new = [d for d in documents if d.id not in known]
+        report = await self.import_documents(new, publish=True, by=SEEDED)
         report.unchanged += len(known)
         report.refused += [Refusal(error.name, error.reason) for error in refused]
         return report
 
-    async def add_draft(self, document: NewDocument, *, replace: bool = False) -> DocumentWithPassages:
-        """Store a document that nobody is answered from yet.
+    async def add_draft(
+        self, document: NewDocument, *, replace: bool = False, by: str | None = None
+    ) -> DocumentWithPassages:
+        """Store a document that nobody is answered from yet; `by` is who made this version.
 
         Raises DocumentExists when the id is taken, unless `replace` is set and the stored one is a draft, too.
         """
@@ -210,15 +249,117 @@ class KnowledgeBase:
             if not replace and checked.id in await store.hashes(session, [checked.id]):
                 raise DocumentExists()
             await store.put(session, checked, pieces, vectors, self._encoder.encoder_id, publish=False)
+            await versions.keep(session, {checked.id: checked.text}, by)
         return await self._existing(checked.id)
 
-    async def publish(self, document_id: str) -> Document:
-        """From the next question on the document is answered from (within its validity)."""
-        return await self._set_status(document_id, "published")
+    async def publish(self, document_id: str, *, by: str | None = None) -> Document:
+        """From the next question on the document is answered from (within its validity).
 
-    async def suspend(self, document_id: str) -> Document:
+        Raises MoveRefused for one that has run out.
+        """
+        return await self._move_to("published", document_id, by)
+
+    async def suspend(self, document_id: str, *, by: str | None = None) -> Document:
         """From the next question on the document is not answered from."""
-        return await self._set_status(document_id, "suspended")
+        return await self._move_to("suspended", document_id, by)
+
+    async def move(
+        self,
+        document_id: str,
+        operation: str,
+        *,
+        by: str | None = None,
+        role: Role = Role.EDITOR,
+        successor: str | None = None,
+        until: date | None = None,
+    ) -> Document:
+        """Take a step of the table in `kb.lifecycle`; it holds from the next question on.
+
+        Args:
+            successor: id of the document that takes this one's place.
+            until: the last day in force of a document that expires or is superseded.
+
+        Raises DocumentNotFound, MoveRefused (with the reason).
+        """
+        async with self._db.begin() as session:
+            await store.count_up(session)
+            document = await store.document(session, document_id)
+            if document is None:
+                raise DocumentNotFound()
+            transition = lifecycle.find(document, operation, role)
+            heir = await store.document(session, successor) if successor else None
+            if successor and heir is None:
+                raise MoveRefused(f"没有编号为 {successor} 的文件。")
+            end_before = None
+            if document.superseded_by:
+                end_before = await store.end_before_superseding(session, document_id)
+            moved = lifecycle.outcome(
+                document,
+                transition,
+                today=self._settings.today(),
+                successor=heir,
+                until=until,
+                end_before=end_before,
+            )
+            document = await store.move(session, document_id, moved, by)
+        log.info("kb_status", document=document_id, operation=operation, status=document.status)
+        return document
+
+    async def edit(
+        self, document_id: str, changes: Mapping[str, Any], *, base_version: int, by: str | None = None
+    ) -> Document:
+        """Change fields (FIELD_NAMES) and the text ("text") of a document, whatever its status: a new version.
+
+        Only what `changes` names is changed. New text is cut and embedded anew, passages that stay the same keep their
+        vectors; it is answered from with the next question. No change, no version.
+
+        Args:
+            base_version: the version that the changes were made to. Another one: DocumentChanged, nothing is stored.
+
+        Raises DocumentNotFound, InvalidDocument.
+        """
+        unknown = set(changes) - {*FIELD_NAMES, "text"}
+        if unknown:
+            raise InvalidDocument(f"没有这样的字段：{'、'.join(sorted(unknown))}。")
+        encoder_id = self._encoder.encoder_id
+        async with self._db.read() as session:
+            now = await versions.version(session, document_id)
+            if now.number != base_version:
+                raise await store.changed(session, document_id)
+            stored = await store.vectors_by_piece(session, document_id, encoder_id)
+        fields = {name: now.fields[name] for name in FIELD_NAMES}
+        old = NewDocument(id=document_id, text=now.text, **fields)
+        new = replace(old, **changes).checked()
+        if now.fields["superseded_by"] and new.valid_to is None:
+            raise InvalidDocument("有新文件替代它，失效日期不能空着；不再替代的，请先“撤销替代”。")
+        if new == old:
+            return (await self._existing(document_id)).document
+        cut = None
+        if (new.title, new.text) != (old.title, old.text):
+            cut = await self._cut(new, stored if new.title == old.title else {})
+        async with self._db.begin() as session:
+            await store.count_up(session)
+            document = await store.rewrite(session, new, cut, encoder_id, base_version=base_version)
+            await versions.keep(session, {document_id: new.text}, by)
+        log.info("kb_edited", document=document_id, version=document.version, passages=len(cut or ()))
+        return document
+
+    async def versions(self, document_id: str) -> list[VersionInfo]:
+        """The versions of a document, the newest first. Raises DocumentNotFound."""
+        async with self._db.read() as session:
+            return await versions.listed(session, document_id)
+
+    async def version(self, document_id: str, number: int | None = None) -> Version:
+        """A document in one version, or as it is now. Raises DocumentNotFound, VersionNotFound."""
+        async with self._db.read() as session:
+            return await versions.version(session, document_id, number)
+
+    async def compare(self, document_id: str, old: int, new: int) -> Comparison:
+        """What leads from one version to another. Raises DocumentNotFound, VersionNotFound."""
+        async with self._db.read() as session:
+            before = await versions.version(session, document_id, old)
+            after = await versions.version(session, document_id, new)
+        return await asyncio.to_thread(compare, before.fields, before.text, after.fields, after.text)
 
     async def list_documents(self) -> list[Document]:
         """All documents, by title."""
@@ -246,24 +387,41 @@ class KnowledgeBase:
             raise DocumentNotFound()
         return found
 
-    async def _set_status(self, document_id: str, status: Status) -> Document:
-        async with self._db.begin() as session:
-            await store.count_up(session)
-            document = await store.set_status(session, document_id, status)
-        log.info("kb_status", document=document_id, status=status)
-        return document
+    async def _move_to(self, status: Status, document_id: str, by: str | None) -> Document:
+        async with self._db.read() as session:
+            document = await store.document(session, document_id)
+        if document is None:
+            raise DocumentNotFound()
+        if document.status == status:
+            return document
+        step = lifecycle.towards(document, status, Role.EDITOR)
+        return await self.move(document_id, step.operation, by=by)
 
     async def _pieces(self, document: NewDocument) -> tuple[list[Piece], Floats]:
-        def run() -> tuple[list[Piece], Floats]:
+        cut = await self._cut(document, {})
+        return [piece for piece, _ in cut], np.array([vector for _, vector in cut], dtype=np.float32)
+
+    async def _cut(self, document: NewDocument, known: Mapping[Piece, Floats]) -> list[tuple[Piece, Floats]]:
+        """The passages of a document with their vectors; those of `known` are not made again."""
+
+        def run() -> list[tuple[Piece, Floats]]:
             pieces = split(document.text, document.title)
-            found_by = [search_text(document.title, p.article, p.text) for p in pieces]
+            if not pieces:
+                raise InvalidDocument("正文里没有可以引用的内容。")
+            missing = [piece for piece in pieces if piece not in known]
+            texts = [search_text(document.title, piece.article, piece.text) for piece in missing]
             size = self._settings.embed_batch
-            made = [self._encoder.embed(found_by[i : i + size], "passage") for i in range(0, len(found_by), size)]
-            return pieces, np.concatenate(made)
+            made = [
+                vector
+                for i in range(0, len(texts), size)
+                for vector in self._encoder.embed(texts[i : i + size], "passage")
+            ]
+            vectors = {**known, **dict(zip(missing, made, strict=True))}
+            return [(piece, vectors[piece]) for piece in pieces]
 
         return await asyncio.to_thread(run)
 
-    async def _store(self, batch: Sequence[NewDocument], publish: bool, report: ImportReport) -> None:
+    async def _store(self, batch: Sequence[NewDocument], publish: bool, report: ImportReport, by: str | None) -> None:
         async with self._db.read() as session:
             known = await store.hashes(session, [d.id for d in batch])
         changed = []
@@ -271,10 +429,14 @@ class KnowledgeBase:
             digest, status = known.get(document.id, ("", ""))
             if digest == document.content_hash() and not (publish and status == "draft"):
                 report.unchanged += 1
-            else:
+                continue
+            try:
                 changed.append((document, *await self._pieces(document)))
+            except KbError as error:
+                report.refused.append(Refusal(document.id, error.detail))
         if not changed:
             return
+        stored = {}
         async with self._db.begin() as session:
             await store.count_up(session)
             for document, pieces, vectors in changed:
@@ -287,3 +449,6 @@ class KnowledgeBase:
                     continue
                 setattr(report, outcome, getattr(report, outcome) + 1)
                 report.passages += len(pieces) if outcome != "unchanged" else 0
+                if outcome != "unchanged":
+                    stored[document.id] = document.text
+            await versions.keep(session, stored, by)

@@ -1,6 +1,7 @@
 """Documents, passages and their vectors in the database. Every change counts the revision up in its transaction."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -9,13 +10,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from assistant.db.models import KbDocument, KbPassage, KbRevision
-from kb.documents import Document, NewDocument, Passage, Status
-from kb.errors import DocumentExists, DocumentNotFound
+from kb import versions
+from kb.documents import FIELD_NAMES, Document, NewDocument, Passage, Status
+from kb.errors import DocumentChanged, DocumentExists, DocumentNotFound
 from kb.index import Floats
+from kb.lifecycle import Outcome as Moved
 from kb.passages import Piece
 
 Outcome = Literal["added", "updated", "unchanged"]
+Pieces = Sequence[tuple[Piece, Floats]]
 _SEARCHABLE = ("published", "expired", "superseded")
+# What staff took out of use is not brought back by an import.
+_ENDED = ("expired", "superseded")
+_CLOSED = ("suspended", *_ENDED)
 
 
 def to_bytes(vector: Floats) -> bytes:
@@ -61,9 +68,10 @@ async def put(
     *,
     publish: bool,
 ) -> Outcome:
-    """Add a document or bring the stored one up to date.
+    """Add a document or bring the stored one up to date; whoever calls keeps the version (`kb.versions.keep`).
 
-    A suspended document stays suspended, and a document on the air is not replaced by a draft: DocumentExists.
+    What is suspended, expired or superseded stays so and keeps its last day, as does what another document will
+    replace. A document on the air is not replaced by a draft: DocumentExists.
     """
     wanted: Status = (document.status or "published") if publish else "draft"
     row = await session.get(KbDocument, document.id)
@@ -75,53 +83,74 @@ async def put(
         return "unchanged"
     if row is not None and wanted == "draft" and row.status != "draft":
         raise DocumentExists(f"编号 {document.id} 的文件已经发布或停用，不能用草稿覆盖。")
-    fields: dict[str, Any] = {
-        "title": document.title,
-        "issuer": document.issuer,
-        "document_number": document.document_number,
-        "legal_basis": document.legal_basis,
-        "region": document.region,
-        "audience": document.audience,
-        "category": document.category,
-        "valid_from": document.valid_from,
-        "valid_to": document.valid_to,
-        "source_url": document.source,
-        "owner": document.owner,
-        "content_hash": digest,
-    }
     if row is None:
-        session.add(KbDocument(id=document.id, status=wanted, **fields))
+        session.add(KbDocument(id=document.id, status=wanted, **_columns(document)))
         outcome: Outcome = "added"
     else:
-        for name, value in fields.items():
-            setattr(row, name, value)
-        row.status = "suspended" if row.status == "suspended" else wanted
-        row.version += 1
-        await session.execute(delete(KbPassage).where(KbPassage.document_id == document.id))
+        await versions.keep_what_was(session, row)
+        last_day = row.valid_to
+        _write(row, document)
+        if row.superseded_by or (row.status in _ENDED and row.valid_to is None):
+            row.valid_to = last_day
+        if row.status not in _CLOSED:
+            row.status = wanted
         outcome = "updated"
     await session.flush()
-    session.add_all(
-        KbPassage(
-            document_id=document.id,
-            ordinal=i,
-            article=piece.article,
-            text=piece.text,
-            embedding=to_bytes(vectors[i]) if vectors is not None else None,
-            encoder=encoder_id if vectors is not None else None,
-        )
-        for i, piece in enumerate(pieces)
-    )
-    await session.flush()
+    await _write_passages(session, document.id, pieces, vectors, encoder_id)
     return outcome
 
 
-async def set_status(session: AsyncSession, document_id: str, status: Status) -> Document:
-    row = await session.get(KbDocument, document_id)
-    if row is None:
-        raise DocumentNotFound()
-    row.status = status
+async def rewrite(
+    session: AsyncSession, document: NewDocument, cut: Pieces | None, encoder_id: str, *, base_version: int
+) -> Document:
+    """Make a document what a person wrote, whatever its status; with `cut`, its passages and their vectors, too.
+
+    Raises DocumentNotFound, and DocumentChanged where it is no longer in the version `base_version`.
+    """
+    row = await _row(session, document.id)
+    if row.version != base_version:
+        raise await changed(session, row.id)
+    await versions.keep_what_was(session, row)
+    _write(row, document)
+    await session.flush()
+    if cut is not None:
+        vectors = np.array([vector for _, vector in cut], dtype=np.float32)
+        await _write_passages(session, document.id, [piece for piece, _ in cut], vectors, encoder_id)
+    return _document(row)
+
+
+async def move(session: AsyncSession, document_id: str, moved: Moved, by: str | None) -> Document:
+    """Take a step of `kb.lifecycle`; a new last day or successor is a new version."""
+    row = await _row(session, document_id)
+    if (row.valid_to, row.superseded_by) != (moved.valid_to, moved.superseded_by):
+        text = await versions.keep_what_was(session, row)
+        row.valid_to, row.superseded_by = moved.valid_to, moved.superseded_by
+        row.version += 1
+        await versions.keep(session, {row.id: text}, by)
+    row.status = moved.status
     await session.flush()
     return _document(row)
+
+
+async def end_before_superseding(session: AsyncSession, document_id: str) -> date | None:
+    """The last day that a superseded document had of its own."""
+    return await versions.end_before_superseding(session, await _row(session, document_id))
+
+
+async def changed(session: AsyncSession, document_id: str) -> DocumentChanged:
+    """The error for somebody who changed an older version than the one that is stored."""
+    now = await versions.version(session, document_id)
+    return DocumentChanged(now.number, now.changed_by)
+
+
+async def vectors_by_piece(session: AsyncSession, document_id: str, encoder_id: str) -> dict[Piece, Floats]:
+    """The stored vectors of a document that this encoder made, by what they were made from."""
+    rows = await session.execute(
+        select(KbPassage.article, KbPassage.text, KbPassage.embedding).where(
+            KbPassage.document_id == document_id, KbPassage.encoder == encoder_id, KbPassage.embedding.is_not(None)
+        )
+    )
+    return {Piece(row.article, row.text): from_bytes(cast(bytes, row.embedding)) for row in rows}
 
 
 async def documents(session: AsyncSession, *, searchable: bool = False) -> list[Document]:
@@ -179,6 +208,43 @@ async def keep_vectors(
         )
 
 
+async def _row(session: AsyncSession, document_id: str) -> KbDocument:
+    row = await session.get(KbDocument, document_id)
+    if row is None:
+        raise DocumentNotFound()
+    return row
+
+
+def _columns(document: NewDocument) -> dict[str, Any]:
+    return {"source_url" if name == "source" else name: getattr(document, name) for name in FIELD_NAMES} | {
+        "content_hash": document.content_hash()
+    }
+
+
+def _write(row: KbDocument, document: NewDocument) -> None:
+    for name, value in _columns(document).items():
+        setattr(row, name, value)
+    row.version += 1
+
+
+async def _write_passages(
+    session: AsyncSession, document_id: str, pieces: Sequence[Piece], vectors: Floats | None, encoder_id: str
+) -> None:
+    await session.execute(delete(KbPassage).where(KbPassage.document_id == document_id))
+    session.add_all(
+        KbPassage(
+            document_id=document_id,
+            ordinal=i,
+            article=piece.article,
+            text=piece.text,
+            embedding=to_bytes(vectors[i]) if vectors is not None else None,
+            encoder=encoder_id if vectors is not None else None,
+        )
+        for i, piece in enumerate(pieces)
+    )
+    await session.flush()
+
+
 def _document(row: KbDocument) -> Document:
     return Document(
         id=row.id,
@@ -196,4 +262,5 @@ def _document(row: KbDocument) -> Document:
         owner=row.owner,
         version=row.version,
         updated_at=row.updated_at,
+        superseded_by=row.superseded_by,
     )

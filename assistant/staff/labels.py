@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from kb.documents import STATUS_NAMES
+
 CITY_ZONE: Final = ZoneInfo("Asia/Shanghai")
 
 INTENTS: Final = {
@@ -66,20 +68,30 @@ ENTITIES: Final = {
 # What the words that decided decided about (assistant/explaining.py).
 JUDGED: Final = {"category": "分类", "urgency": "紧急程度"}
 
-DOCUMENT_STATUS: Final = {
-    "draft": ("草稿", "neutral"),
-    "published": ("已发布", "good"),
-    "suspended": ("已停用", "warn"),
-    "expired": ("已失效", "bad"),
-    "superseded": ("已被替代", "neutral"),
+_DOCUMENT_TONES: Final = {
+    "draft": "neutral",
+    "published": "good",
+    "suspended": "warn",
+    "expired": "bad",
+    "superseded": "neutral",
 }
+DOCUMENT_STATUS: Final = {status: (name, _DOCUMENT_TONES[status]) for status, name in STATUS_NAMES.items()}
 
 
-def document_status(status: str, start: date | None, end: date | None, today: date | None = None) -> tuple[str, str]:
+def document_status(
+    status: str,
+    start: date | None,
+    end: date | None,
+    today: date | None = None,
+    *,
+    superseded_by: str | None = None,
+) -> tuple[str, str]:
     """What a document is today, and its tone: a published one may have run out, or not have begun."""
     today = today or datetime.now(CITY_ZONE).date()
     if status == "published" and end is not None and end < today:
-        return "已过期", "bad"
+        return DOCUMENT_STATUS["superseded"] if superseded_by else ("已过期", "bad")
+    if status == "published" and superseded_by:
+        return "将被替代", "warn"
     if status == "published" and start is not None and start > today:
         return "尚未生效", "warn"
     return DOCUMENT_STATUS[status]

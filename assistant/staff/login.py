@@ -41,6 +41,8 @@ PAGE_ROLES: Final[Mapping[str, str]] = {
     "queue": "agent",
     "conversations": "agent",
     "knowledge": "editor",
+    "health": "editor",
+    "cases": "editor",
     "tickets": "dispatcher",
     "undelivered": "dispatcher",
     "teaching": "editor",
@@ -53,8 +55,9 @@ WORKBENCH_KEY: Final = "minsheng.staff.workbench"
 # The UI library's own files: the same for everybody, versioned in the address.
 _LIBRARY_FILE = re.compile(r"_nicegui/[^/]+/(?:static|libraries|components|resources|esm)/")
 _PAGE = re.compile(
-    r"queue|tickets|returns|undelivered|knowledge|teaching|(?:conversations|knowledge|teaching|tickets|returns)/[^/]+"
-    r"|api/tickets/[^/]+(?:/[a-z_]+)?"
+    r"queue|tickets|returns|undelivered|knowledge|teaching|health|cases"
+    r"|(?:conversations|knowledge|teaching|tickets|returns)/[^/]+"
+    r"|knowledge/[^/]+/(?:edit|versions)|api/tickets/[^/]+(?:/[a-z_]+)?"
 )
 _SAFE_NEXT = re.compile(r"/staff(?:/[\w-][\w.-]*)*/?")
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -28,6 +28,8 @@ PAGES = [
     "knowledge",
     "knowledge/new",
     "knowledge/rent",
+    "knowledge/rent/edit",
+    "knowledge/rent/versions",
     "teaching",
     "tickets",
     "undelivered",
@@ -35,8 +37,8 @@ PAGES = [
 ]
 OPEN_TO = {
     "agent": PAGES[:2],
-    "editor": PAGES[2:6],
-    "dispatcher": PAGES[6:],
+    "editor": PAGES[2:8],
+    "dispatcher": PAGES[8:],
     "boss": PAGES,
 }
 
@@ -58,7 +60,9 @@ def test_without_a_login_nothing_opens(workbench: Workbench) -> None:
         assert client.post("/staff/_nicegui/client/x/upload/1", content=b"x").status_code == 401
 
 
-@pytest.mark.parametrize("page", ["nothing", "queue/x", "conversations", "tickets/a/b", "docs", "openapi.json"])
+@pytest.mark.parametrize(
+    "page", ["nothing", "queue/x", "conversations", "tickets/a/b", "knowledge/rent/delete", "docs", "openapi.json"]
+)
 def test_a_page_that_does_not_exist_says_so_in_chinese(workbench: Workbench, page: str) -> None:
     with client_of(workbench, "boss") as client:
         response = client.get(f"/staff/{page}")
@@ -66,7 +70,16 @@ def test_a_page_that_does_not_exist_says_so_in_chinese(workbench: Workbench, pag
 
 
 @pytest.mark.parametrize(
-    "page", ["conversations/unknown", "knowledge/unknown", "teaching/unknown", "tickets/unknown", "returns/0"]
+    "page",
+    [
+        "conversations/unknown",
+        "knowledge/unknown",
+        "knowledge/unknown/edit",
+        "knowledge/unknown/versions",
+        "teaching/unknown",
+        "tickets/unknown",
+        "returns/0",
+    ],
 )
 def test_an_unknown_object_says_so_in_chinese(workbench: Workbench, page: str) -> None:
     with client_of(workbench, "boss") as client:
