@@ -4,7 +4,7 @@ import re
 
 import structlog
 
-from actions import callback, reading
+from actions import callback, feedback, reading
 from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
 from actions.wording import say_state, say_time, say_unit
@@ -150,7 +150,8 @@ async def withdraw(turn: Turn, services: ActionServices, reply: Reply) -> None:
 
 @ACTIONS.action("action_feedback_helpful")
 async def helpful(turn: Turn, services: ActionServices, reply: Reply) -> None:
-    """Thanks; where a ticket waits for it, "解决了" closes that ticket."""
+    """Thanks, kept at the entry of a policy answer; where a ticket waits for it, "解决了" closes that ticket."""
+    await feedback.judge(turn, services, "helpful")
     own = await services.tickets.find(conversation_id=turn.conversation_id, limit=_SHOWN)
     waiting = next((ticket for ticket in own if ticket.state == "待回访"), None)
     if waiting is None or "解决" not in turn.text:

@@ -46,6 +46,12 @@ class ActionServices(Protocol):
         """The knowledge base's answer to a policy question; `after` is the question it goes on from, if any."""
         ...
 
+    async def policy_feedback(
+        self, key: str, document_id: str, article: str | None, verdict: str, comment: str | None
+    ) -> None:
+        """Keep what a resident says of an answer (helpful, wrong, outdated) at the entry it came from."""
+        ...
+
     def city_reply(self, intent: str) -> str | None:
         """What staff wrote as the answer to an intent they added; None for one that is not in use (any more)."""
         ...

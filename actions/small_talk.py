@@ -3,7 +3,7 @@
 Small talk with fixed words is in `domain.yml`.
 """
 
-from actions import follow_up, several, ticket_submit
+from actions import feedback, follow_up, several, ticket_submit
 from actions.buttons import BUTTONS
 from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
@@ -66,6 +66,8 @@ async def deny(turn: Turn, services: ActionServices, reply: Reply) -> None:
         reply.say("好的，工单继续办理。")
     elif several.was_offered(turn):
         several.decline(turn, reply)
+    elif await feedback.judge_denial(turn, services):
+        reply.say("谢谢您指出来，我记下了，会请编辑核对这条政策。要马上问清楚，可以找人工。", "转人工")
     else:
         reply.say("好的。要是我没说到点子上，您可以换个说法，或者找人工。", "转人工")
 

@@ -16,6 +16,7 @@ from sqlalchemy import select, text
 from actions.danger import kind_of
 from actions.engine_api import build_router as build_engine_router
 from actions.services import SimilarEvent
+from assistant import matters
 from assistant.additions.service import Additions
 from assistant.city import City
 from assistant.conversations.api import build_router as build_public_router
@@ -62,6 +63,8 @@ from assistant.web.routes import allow_embedding, origins
 from assistant.web.routes import build_router as build_web_router
 from channels.telegram import TelegramChannel
 from kb.answer import Answer
+from kb.answer_log import AnswerLog
+from kb.health.service import Health
 from kb.service import KbSettings, KnowledgeBase
 from kb.words import words
 from nlu.runtime import Reader
@@ -82,6 +85,8 @@ class Parts:
     city: City
     reader: CachingReader
     kb: KnowledgeBase
+    answers: AnswerLog
+    kb_health: Health
     tickets: TicketService
     similar_tickets: Similar
     events: Events
@@ -101,7 +106,14 @@ class Parts:
     jobs: list[Job] = field(default_factory=list)
 
     async def answer(self, question: str, *, after: str = "") -> Answer:
-        return await self.kb.answer(question, after=after)
+        found = await self.kb.answer(question, after=after)
+        self.answers.note(question, found, after=after)
+        return found
+
+    async def policy_feedback(
+        self, key: str, document_id: str, article: str | None, verdict: str, comment: str | None
+    ) -> None:
+        await self.kb.feedback(key, document_id, article, verdict, comment, "resident")
 
     def city_reply(self, intent: str) -> str | None:
         return self.additions.reply_to(intent)
@@ -180,6 +192,7 @@ def create_app(settings: Settings) -> FastAPI:
             vault=parts.vault,
             handover=parts.handover,
             kb=parts.kb,
+            kb_health=parts.kb_health,
             tickets=parts.tickets,
             city=parts.city,
             desk=parts.desk,
@@ -202,6 +215,8 @@ def _wire(settings: Settings) -> Parts:
     events = Events()
     handover = Handover(db, events, max_chars=settings.max_message_chars)
     knowledge = KnowledgeBase(db, reader, settings=KbSettings(index_folder=settings.data_dir / "kb"))
+    answers = AnswerLog(db, reader, knowledge.today)
+    kb_health = Health(db, knowledge, lambda: reader.encoder_id, answers=answers, zone=city.zone)
     supervisor = EngineSupervisor(
         settings,
         nlu_url=f"{settings.base_url}/internal/nlu",
@@ -236,8 +251,8 @@ def _wire(settings: Settings) -> Parts:
         Trainer(settings.training_dir, settings.data_dir / "nlu"),
         changed=categories_changed,
     )
-    phrases = Phrases(reader)
-    learning = Learning(db, city, settings.city_dir, words, routing=lambda tried: Router(tried, phrases))
+    tell = matters.load(settings.city_dir, Phrases(reader), reader.encoder_id)
+    learning = Learning(db, city, settings.city_dir, words, routing=lambda tried: Router(tried, tell))
     registry = CollectorRegistry()
     metrics = DispatchMetrics(registry)
     sender = Sender(db, destinations, metrics=metrics)
@@ -251,7 +266,7 @@ def _wire(settings: Settings) -> Parts:
             each()
 
     store = SqlTicketStore(db, on_outgoing=wake)
-    tickets = TicketService(store, city, vault, choose_destination=choice, embed=phrases)
+    tickets = TicketService(store, city, vault, choose_destination=choice, tell=tell)
     same_events = SameEvents(similar, tickets, city)
     woken.append(same_events.wake)
     timekeeper = Timekeeper(store, tickets, city)
@@ -267,7 +282,8 @@ def _wire(settings: Settings) -> Parts:
             webhook_secret=settings.telegram_webhook_secret.get_secret_value(),
         )
     parts = Parts(
-        settings, vault, db, city, reader, knowledge, tickets, similar, events, handover, engine, supervisor, gateway,
+        settings, vault, db, city, reader, knowledge, answers, kb_health, tickets, similar, events, handover, engine,
+        supervisor, gateway,
         additions=additions, learning=learning, explainer=explainer, desk=Desk(db), catalogue=catalogue,
         public_catalogue=public_catalogue,
         destinations=destinations,
@@ -278,11 +294,12 @@ def _wire(settings: Settings) -> Parts:
         sender.run,
         poller.run,
         timekeeper.run,
-        lambda _stop: tickets.warm(),
         additions.run,
         learning.run,
         lambda stop: judgements.run(tickets, stop),
         same_events.run,
+        answers.run,
+        kb_health.run,
         lambda stop: recover(gateway, engine, stop),
     ]
     if telegram is not None:

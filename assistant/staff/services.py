@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from assistant.returns.service import Learning
     from assistant.tickets.service import TicketService
     from assistant.tickets.similar import Similar
+    from kb.health.service import Health
     from kb.search import Encoder
     from kb.service import KnowledgeBase
 
@@ -50,5 +51,6 @@ class StaffServices:
     additions: Additions
     learning: Learning
     explain: Explain
+    kb_health: Health
     private_value: PrivateValue = no_private_value
     similar: Similar | None = None

@@ -11,9 +11,11 @@ from nicegui import core, ui
 from assistant.staff.audit import Audit
 from assistant.staff.login import PREFIX, Sessions, StaffGuard, build_login_router
 from assistant.staff.pages import (
+    cases,
     conversation,
     document,
     failed,
+    health,
     home,
     knowledge,
     queue,
@@ -22,6 +24,7 @@ from assistant.staff.pages import (
     ticket,
     tickets,
     undelivered,
+    upload,
 )
 from assistant.staff.pages.visit import Workbench
 from assistant.staff.services import StaffServices
@@ -59,7 +62,22 @@ def setup_staff(app: FastAPI, services: StaffServices) -> None:
     )
     logging.getLogger("nicegui").addFilter(_without_what_was_written)
     core.app.on_page_exception(failed.draw)
-    for page in (home, queue, returned, conversation, knowledge, document, teaching, tickets, ticket, undelivered):
+    # Upload before document: the address of a document matches any id.
+    for page in (
+        home,
+        queue,
+        returned,
+        conversation,
+        knowledge,
+        health,
+        cases,
+        upload,
+        document,
+        teaching,
+        tickets,
+        ticket,
+        undelivered,
+    ):
         page.register()
     app.add_middleware(StaffGuard, sessions=sessions, workbench=workbench)
 

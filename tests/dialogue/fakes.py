@@ -213,6 +213,7 @@ class FakeServices:
     questions: list[str] = field(default_factory=list)
     taught: dict[str, str] = field(default_factory=dict)
     broken: bool = False
+    judged: list[tuple[str, str, str | None, str, str | None]] = field(default_factory=list)
     known_events: dict[str, SimilarEvent] = field(default_factory=dict)
 
     async def answer(self, question: str, *, after: str = "") -> Answer:
@@ -227,6 +228,13 @@ class FakeServices:
             choices = [Choice(place, f"{place}高龄津贴怎么领", place) for place in ("中原区", "二七区")]
             return Answer("ask", "您问的是哪一种？1. 中原区；2. 二七区。", [], [], 0.8, [], choices=choices)
         return Answer("not_found", "没有找到能回答这个问题的文件。", [], [], 0.1, [])
+
+    async def policy_feedback(
+        self, key: str, document_id: str, article: str | None, verdict: str, comment: str | None
+    ) -> None:
+        if self.broken:
+            raise ConnectionError("database is away")
+        self.judged.append((key, document_id, article, verdict, comment))
 
     def city_reply(self, intent: str) -> str | None:
         return self.taught.get(intent)

@@ -54,6 +54,7 @@ def build(database_url: str, city_dir: Path) -> FastAPI:
             additions=unused,
             learning=learning,
             explain=unused,
+            kb_health=unused,
         ),
     )
     return app

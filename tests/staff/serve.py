@@ -41,6 +41,7 @@ from assistant.staff.workbench import setup_staff
 from assistant.tickets.model import Judgement, Matter
 from assistant.tickets.service import TicketDraft, TicketService
 from assistant.understanding import CachingReader
+from kb.health.service import Health
 from kb.service import KbSettings, KnowledgeBase, NewDocument
 from kb.words import words
 from nlu.runtime import Reader
@@ -123,7 +124,18 @@ def build(port: int, database_url: str) -> FastAPI:
     setup_staff(
         app,
         StaffServices(
-            db, vault, handover, knowledge, tickets, city, desk, PairEncoder(), additions, learning, explain=decided
+            db,
+            vault,
+            handover,
+            knowledge,
+            tickets,
+            city,
+            desk,
+            PairEncoder(),
+            additions,
+            learning,
+            explain=decided,
+            kb_health=Health(db, knowledge, lambda: PairEncoder.encoder_id),
         ),
     )
     return app

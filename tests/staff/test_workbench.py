@@ -34,6 +34,7 @@ def application(db: Database, **other: Any) -> FastAPI:
         "additions": unused,
         "learning": unused,
         "explain": unused,
+        "kb_health": unused,
         **other,
     }
     app = FastAPI()

@@ -9,6 +9,7 @@ from assistant.conversations.transcript import question_of
 from assistant.db.models import Conversation, Message
 from assistant.errors import NotFound
 from assistant.staff.labels import CHANNELS, ENTITIES, INTENTS, JUDGED, SENDERS, local_time, percent, resident_name
+from assistant.staff.pages.feedback import Verdicts
 from assistant.staff.pages.new_ticket import TicketForm
 from assistant.staff.pages.parts import Text, box, button, card, empty, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
@@ -51,6 +52,7 @@ class ConversationView:
         self._last_message_id = 0
         self._question: str | None = None
         self._standing: object = None
+        self._unread: list[Verdicts] = []
         self._ticket_rows: list[tuple[Any, ...]] | None = None
 
     async def open(self) -> None:
@@ -97,6 +99,8 @@ class ConversationView:
         transcript = await self.visit.services.handover.transcript(self.id)
         self._draw_standing(conversation)
         self._draw_new(transcript)
+        while self._unread:
+            await self._unread.pop().load()
         await self._draw_tickets()
         return transcript
 
@@ -167,9 +171,13 @@ class ConversationView:
             who = message.author if message.sender == "agent" and message.author else SENDERS[message.sender]
             Text("p", f"{who} · {local_time(message.created_at)}", "message-head")
             Text("p", message.text, "bubble")
-            for citation in message.citations or []:
+            verdicts = Verdicts(self.visit, message.id, message.citations or [])
+            for number, citation in enumerate(message.citations or []):
                 place = f" {citation['article']}" if citation.get("article") else ""
                 Text("p", f"依据：《{citation.get('title', '')}》{place}", "muted")
+                verdicts.open(number)
+            if message.citations:
+                self._unread.append(verdicts)
             if message.ticket:
                 Text("p", f"工单 {message.ticket.get('number', '')} · {message.ticket.get('state', '')}", "muted")
             if message.sender == "resident" and message.understanding:

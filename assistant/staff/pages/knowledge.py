@@ -6,7 +6,9 @@ from urllib.parse import quote
 from fastapi import Request
 from nicegui import ui
 
+from assistant.errors import BadInput
 from assistant.staff.labels import DOCUMENT_STATUS, document_status, local_time, percent, validity
+from assistant.staff.pages.cases import SaveCase
 from assistant.staff.pages.parts import Text, box, button, card, cell, empty, frame, link, tag
 from assistant.staff.pages.visit import Visit, staff_href
 from kb.answer import Answer
@@ -49,6 +51,8 @@ async def knowledge_page(request: Request) -> None:
         with box("page-head"):
             Text("h1", "知识库")
             with box("page-actions"):
+                link("体检", staff_href("health"), "btn btn-plain")
+                link("回归用例", staff_href("cases"), "btn btn-plain")
                 link("上传文件", staff_href("knowledge/new"), "btn btn-primary")
         with box("columns"):
             with card(classes="grow"):
@@ -95,10 +99,10 @@ class DocumentList:
         self._shown = (rows, len(found))
         self._table.clear()
         with self._table:
-            _table(rows, len(found))
+            _table(rows, len(found), self.visit.services.kb.today())
 
 
-def _table(documents: list[Document], total: int) -> None:
+def _table(documents: list[Document], total: int, today: date) -> None:
     if not documents:
         empty("没有符合条件的文件", "可以点“上传文件”新增。")
         return
@@ -108,7 +112,13 @@ def _table(documents: list[Document], total: int) -> None:
                 Text("th", name).props('scope="col"')
         with box(tag="tbody"):
             for document in documents:
-                name, tone = document_status(document.status, document.valid_from, document.valid_to)
+                name, tone = document_status(
+                    document.status,
+                    document.valid_from,
+                    document.valid_to,
+                    today,
+                    superseded_by=document.superseded_by,
+                )
                 about = [document.issuer, document.document_number, document.category]
                 with box(tag="tr"):
                     with box("lead", "td"):
@@ -151,15 +161,19 @@ class HitTest:
         answer = await self.visit.services.kb.answer(question, as_of=as_of, filters=filters)
         self._result.clear()
         with self._result:
+            if as_of:
+                Text("p", f"按 {as_of} 这一天有效的规定：", "muted")
             _outcome(answer)
+            if as_of is None and not filters.region:
+                SaveCase(self.visit, question, answer).open()
             _steps(answer)
             _found(answer)
 
     def _day(self, written: str | None) -> date | None:
         try:
-            return date.fromisoformat(written or "")
+            return date.fromisoformat(written) if written else None
         except ValueError:
-            return None
+            raise BadInput("日期应写成 2026-01-31 这样。") from None
 
 
 def _outcome(answer: Answer) -> None:
