@@ -22,7 +22,7 @@ lint: dev
 	.venv/bin/lint-imports
 
 train: dev  ## rebuild the shipped language model
-	.venv/bin/minsheng nlu train
+	.venv/bin/minsheng nlu train --requests city/demo/routing_examples.jsonl
 
 bench: dev engine engine-tensorflow  ## print the measured claims of docs/benchmarks.md
 	.venv/bin/python benchmarks/turn_latency.py

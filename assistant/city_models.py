@@ -23,13 +23,17 @@ class _Model(BaseModel):
 
 
 class District(_Model):
-    """A district, county-level city or functional zone. `code`: two digits of the ticket number."""
+    """A district, county-level city or functional zone. `code`: two digits of the ticket number.
+
+    `own_names`: those of the aliases that mean nothing else wherever they stand (中牟, but not 上街 or 高新).
+    """
 
     name: str = Field(min_length=2)
     code: str = Field(pattern=r"^\d{2}$")
     short: str
     backstop: str
     aliases: tuple[str, ...] = ()
+    own_names: tuple[str, ...] = ()
 
 
 class Merging(_Model):

@@ -78,6 +78,7 @@ def db_upgrade(as_json: Annotated[bool, typer.Option("--json")] = False) -> None
 def _add_rooms() -> None:
     from assistant.additions.cli import add, additions
     from assistant.dispatch.cli import app as outbox_app
+    from assistant.matters_training import learn_command
     from assistant.open311.cli import app as open311_app
     from assistant.replay import replay
     from assistant.returns_cli import examples, proposals, returns
@@ -91,6 +92,7 @@ def _add_rooms() -> None:
     app.command()(replay)
     nlu_app.command()(add)
     nlu_app.command()(additions)
+    tickets_app.command("learn")(learn_command)
     for command in (returns, proposals, examples):
         tickets_app.command()(command)
     app.add_typer(nlu_app, name="nlu", help="语言理解：训练、评测、预测、新增")

@@ -23,7 +23,8 @@ _FUZZY_TOKEN = re.compile(r"[\u4e00-\u9fff]{2,8}?(?:街道|社区|区|镇|乡|�
 _AROUND_HERE = re.compile(r"^(?:[这那](?:边|里|儿|块|片|一)|一带|本地|境内|城里|农村|乡下)")
 _COMING_FROM = re.compile(r"(?:住在|[住到于]|老家|来自|(?:家|注册|户口|工作|[我俺咱]们?|[人车店厂]|^|[,。、 ])在)$")
 _CLAUSE_START = re.compile(r"(?:^|[,。,、;!?\s]|我是|[我俺咱]们?)$")
-_NAME_ENDS = re.compile(r"^(?!的时候|买|转|逛|走|技|新|大|人民|银行|地区|城际|海绵)")
+_CLAUSE_END = re.compile(r"^(?:$|[,。,、;!?\s])")
+_NAME_ENDS = re.compile(r"^(?!的时候|市场|买|转|逛|走|技|新|大|人民|银行|地区|城际|海绵)")
 _MAX_CHARS = 200
 _FUZZY_FACTOR = 0.65
 _PARTIAL = 0.6  # weight of a name without its 街道 or 社区
@@ -76,6 +77,7 @@ class Gazetteer:
         """Reads gazetteer.csv and landmarks.csv in `folder`; raises ConfigError with file and line."""
         self._facts = facts
         self._districts = {district.name: district for district in facts.districts}
+        self._own_names = {name for district in facts.districts for name in district.own_names}
         self._names: dict[str, list[_Name]] = defaultdict(list)
         self._also_in: dict[tuple[str, str], str] = {}
         self.streets: dict[str, tuple[str, ...]] = {}
@@ -234,7 +236,8 @@ class Gazetteer:
         return name, text[:at] + text[at + length :]
 
     def _said_at(self, text: str, word: str) -> int | None:
-        """Where `word` means the district: 中牟县 anywhere (but not 新郑市场), 中牟 only as 在中牟 or 中牟这边."""
+        """Where `word` means the district: 中牟县 anywhere (but not 新郑市场), 上街 only as 在上街, 上街这边 or as a
+        clause of its own, 中牟, an own name, wherever no longer name begins with it."""
         for match in re.finditer(re.escape(word), text):
             before, after = text[: match.start()], text[match.end() :]
             if word[-1] in "区县市":
@@ -244,6 +247,9 @@ class Gazetteer:
             if _ROAD_NEXT.match(after) or self._name_goes_on(text, match.start(), match.end()):
                 continue
             named = _COMING_FROM.search(before) or (_CLAUSE_START.search(before) and after.startswith("的"))
+            alone = _CLAUSE_START.search(before) and _CLAUSE_END.match(after)
+            if alone or (word in self._own_names and _NAME_ENDS.match(after)):
+                return match.start()
             if _AROUND_HERE.match(after) or (named and _NAME_ENDS.match(after)) or self._begins(after, word):
                 return match.start()
         return None

@@ -20,6 +20,7 @@ from assistant.db.session import Database
 from assistant.db.upgrade import upgrade
 from assistant.errors import ConfigError
 from assistant.logging import configure_logging
+from assistant.matters import Matters, load
 from assistant.returns.model import KINDS, ProposalView
 from assistant.returns.report import Report, UnitReport
 from assistant.returns.service import Learning
@@ -109,13 +110,15 @@ def examples(
 
 
 @cache
-def _phrases() -> Phrases:
-    return Phrases(CachingReader(Reader.load(get_settings().nlu_model_dir)))
+def _tell() -> Matters | None:
+    settings = get_settings()
+    reader = CachingReader(Reader.load(settings.nlu_model_dir))
+    return load(settings.city_dir, Phrases(reader), reader.encoder_id)
 
 
 def _router(city: City) -> Router:
     """As in the application; the model is loaded for proposals only."""
-    return Router(city, _phrases())
+    return Router(city, _tell())
 
 
 def _run(work: Callable[[Learning], Awaitable[T]]) -> T:

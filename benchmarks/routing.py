@@ -5,8 +5,9 @@ category given.
 
 "end to end": category and confidences as the language model reads them, the place as the resident wrote it.
 "category given": the one that a careful agent would choose. `--fit` finds the weights of `assistant/tickets/routing.py`
-on the 360 rows of `routing_dev.jsonl`, which no figure below comes from; words of `sayings.yml` that only one of those
-rows says, and no training sentence of its category, do not count for that row, since it may have given the word.
+on the city's `routing_examples.jsonl`, which no figure below comes from. What examples taught is told there by models
+that did not see the row; words of `sayings.yml` that only one of those rows says, and no training sentence of its
+category, do not count for that row, since it may have given the word.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from assistant.city import City  # noqa: E402
+from assistant.matters import Embed, load  # noqa: E402
+from assistant.matters_training import EXAMPLES, Example, learn  # noqa: E402
 from assistant.tickets.evidence import (  # noqa: E402
-    Embed,
     Evidence,
     Features,
+    Tell,
     Weights,
     likelihoods,
     probabilities_of,
@@ -39,9 +42,8 @@ from benchmarks.machine import describe  # noqa: E402
 from nlu import data  # noqa: E402
 from nlu.runtime import Reader, Understanding  # noqa: E402
 
-DEVELOPMENT = ROOT / "tests" / "tickets" / "data" / "routing_dev.jsonl"
 AIMS = {"lead unit first": 0.95, "among three": 0.99, "automatic": 0.85, "right of automatic": 0.97}
-FOLDS = 4
+FOLDS, LEARNED_FOLDS = 4, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,52 +131,71 @@ def curve(sure: Any, right: Any) -> list[tuple[float, float, float]]:
 # --- fitting -------------------------------------------------------------------------------------------------------
 
 
-def fit(city: City, embed: Embed | None, kinds: Sequence[Sequence[Given]], found: Sequence[Row]) -> tuple[Weights, str]:
-    """Weights of greatest likelihood of the lead units, and how they do on rows that each of FOLDS left out."""
-    evidence = Evidence(city, embed)
+def fit(city: City, told: Any, given: Sequence[Given], found: Sequence[Row]) -> tuple[Weights, str]:
+    """Weights of greatest likelihood of the lead units, and how they do on rows that each of FOLDS left out.
+
+    Args:
+        told: log-probabilities of the rules, (rows, rules), by models that did not see the row; None: words alone.
+    """
+    evidence = Evidence(city)
     ignored = _given_by_one_row(city, found)
-    router = Router(city, None)
+    router = Router(city)
     units = np.array([[router.unit_of(r, p) for r in evidence.rules] for p in _places(city, found)])
     right = units == np.array([row.lead for row in found])[:, None]
-    features = [
+    several = _stacked(
         [
             evidence.features(_likely(city, one), row.text, lost)
             for row, one, lost in zip(found, given, ignored, strict=True)
         ]
-        for given in kinds
-    ]
-    spread = float(np.std([f.likeness for f in features[0]])) or 1.0
-    stacked = [_stacked(several) for several in features]
-    start = np.array([2.0, 0, 2, 0, 0, 0, 0, -1, 2, -0.5, -1.5, 1.0 if embed else 0.0])
+    )
+    if told is not None:
+        several = replace(several, told=told)
+    start = np.array([2.0, 0, 2, 0, 0, 0, 0, -1, 2, -0.5, -1.5, 0.0 if told is None else 0.5])
 
     def weights(values: Any) -> Weights:
-        return _weights(values, spread, bool(embed))
+        return _weights(values, told is not None)
 
     def loss(values: Any, part: Any) -> float:
-        total = 0.0
-        for several in stacked:
-            known = likelihoods(several, weights(values), evidence.of_matter, evidence.categories)
-            total -= float(np.log((known * right).sum(1) + 1e-5)[part].mean()) / len(stacked)
-        return total + 0.003 * float(((values - start) ** 2).sum())
+        known = likelihoods(several, weights(values), evidence.of_matter, evidence.categories)
+        return -float(np.log((known * right).sum(1) + 1e-5)[part].mean()) + 0.003 * float(((values - start) ** 2).sum())
 
     def best(part: Any) -> Any:
         return optimize.minimize(loss, start, args=(part,), method="L-BFGS-B", options={"maxiter": 60}).x
 
     folds = np.random.default_rng(0).permutation(len(found)) % FOLDS
-    sure, hit = np.zeros((len(kinds), len(found))), np.zeros((len(kinds), len(found)), bool)
+    sure, hit = np.zeros(len(found)), np.zeros(len(found), bool)
     for fold in range(FOLDS):
         values = best(np.flatnonzero(folds != fold))
-        for k, several in enumerate(stacked):
-            likely = likelihoods(several, weights(values), evidence.of_matter, evidence.categories)
-            for n in np.flatnonzero(folds == fold):
-                known = likely[n]
-                shares: Counter[str] = Counter()
-                for unit, likelihood in zip(units[n], known, strict=True):
-                    shares[unit] += likelihood
-                (unit, confidence), *_ = shares.most_common(1)
-                sure[k, n], hit[k, n] = confidence, unit == found[n].lead
-    told = [f"left-out rows: first {hit[k].mean():.3f}; " + _points(curve(sure[k], hit[k])) for k in range(len(kinds))]
-    return _rounded(weights(best(np.arange(len(found))))), "\n".join(told)
+        likely = likelihoods(several, weights(values), evidence.of_matter, evidence.categories)
+        for n in np.flatnonzero(folds == fold).tolist():
+            shares: Counter[str] = Counter()
+            for unit, likelihood in zip(units[n], likely[n], strict=True):
+                shares[unit] += likelihood
+            (unit, confidence), *_ = shares.most_common(1)
+            sure[n], hit[n] = confidence, unit == found[n].lead
+    report = f"left-out rows: first {hit.mean():.3f}; " + _points(curve(sure, hit))
+    return _rounded(weights(best(np.arange(len(found))))), report
+
+
+def told_by_others(city: City, found: Sequence[Row], embed: Embed) -> Any:
+    """Log-probabilities of the rules for each row, (rows, rules), by a model learned without the row's fold."""
+    evidence = Evidence(city)
+    names = [rule.name for rule in evidence.rules]
+    folds = np.random.default_rng(1).permutation(len(found)) % LEARNED_FOLDS
+    result = np.zeros((len(found), len(names)))
+    for fold in range(LEARNED_FOLDS):
+        rest = [Example(row.text, row.rule) for row, f in zip(found, folds, strict=True) if f != fold]
+        here = np.flatnonzero(folds == fold).tolist()
+        learned = learn(rest, embed, names, [Example(found[n].text, found[n].rule) for n in here])
+        of_rule = {name: k for k, name in enumerate(learned.config["labels"])}
+        # A row whose rule is too rare there was not judged: as a model in use, it says nothing of that rule.
+        judged = iter(learned.probabilities)
+        for n in here:
+            if found[n].rule not in of_rule:
+                continue
+            known = np.log(np.maximum(next(judged), 1e-6))
+            result[n] = [known[of_rule[name]] if name in of_rule else float(np.median(known)) for name in names]
+    return result
 
 
 def _stacked(several: Sequence[Features]) -> Features:
@@ -184,19 +205,19 @@ def _stacked(several: Sequence[Features]) -> Features:
         sisters=np.stack([one.sisters for one in several]),
         rest=np.array([[one.rest] for one in several]),
         words=np.stack([one.words for one in several], axis=1),
-        likeness=np.stack([one.likeness for one in several]),
+        told=np.stack([one.told for one in several]),
     )
 
 
 def _rounded(weights: Weights) -> Weights:
-    told = {
+    told: dict[str, Any] = {
         name: tuple(round(v, 2) for v in value) if isinstance(value, tuple) else round(value, 4)
         for name, value in asdict(weights).items()
     }
     return Weights(**told)
 
 
-def _weights(values: Any, spread: float, alike: bool) -> Weights:
+def _weights(values: Any, taught: bool) -> Weights:
     def share_of(value: float) -> float:
         return float(1 / (1 + np.exp(-value)))
 
@@ -205,7 +226,7 @@ def _weights(values: Any, spread: float, alike: bool) -> Weights:
         trust=share_of(values[0]), family=share_of(values[1]), second_home=share_of(values[2]), prior=power[0],
         words=(power[1], power[2], power[3], power[4]), most=power[5],
         unnamed=float(values[9]), unnamed_matter=float(values[10]),
-        likeness=float(values[11]) if alike else 0.0, spread=spread,
+        told=float(values[11]) if taught else 0.0,
     )  # fmt: skip
 
 
@@ -261,41 +282,30 @@ def main() -> None:
     asked = options.parse_args()
     city = City.load(asked.city)
     reader = None if asked.no_model else Reader.load(asked.model)
-    embed: Embed | None = None if reader is None else _once_each(lambda texts: reader.embed(texts, "query"))
-    found = rows(DEVELOPMENT if asked.fit else asked.city / "routing_cases.jsonl")
+    found = rows(asked.city / (EXAMPLES if asked.fit else "routing_cases.jsonl"))
     sides: dict[str, list[Given]] = {"category given": [by_agent(row) for row in found]}
     if reader is not None:
         sides["end to end"] = [by_model(read) for read in reader.read_many([row.text for row in found])]
     if asked.fit:
-        for name, used in (("WITH_LIKENESS", embed), ("WORDS_ONLY", None)):
-            if used is None and name == "WITH_LIKENESS":
-                continue
-            weights, told = fit(city, used, list(sides.values()), found)
-            print(f"{name} = {weights}\n{told}", flush=True)
+        told = None if reader is None else told_by_others(city, found, lambda texts: reader.embed(texts, "query"))
+        tried = {"WORDS_ONLY": (None, sides["category given"])}
+        if reader is not None:
+            tried |= {"BY_PERSON": (told, sides["category given"]), "BY_MODEL": (told, sides["end to end"])}
+        for name, (known, given) in tried.items():
+            weights, report = fit(city, known, given, found)
+            print(f"{name} = {weights}\n{report}", flush=True)
         return
+    tells: dict[str, Tell | None] = {"words": None}
+    if reader is not None:
+        tells["words and examples"] = load(asked.city, lambda texts: reader.embed(texts, "query"), reader.encoder_id)
     result: dict[str, Any] = {"machine": describe("numpy"), "rows": len(found)}
     for name, given in sides.items():
-        for kind, used in {"words": None, "words and likeness": embed}.items():
-            if used is None and kind != "words":
-                continue
-            figures = measured(Router(city, used), city, found, given, asked.resamples)
+        for kind, tell in tells.items():
+            figures = measured(Router(city, tell), city, found, given, asked.resamples)
             _tell(f"{name}, {kind}", figures)
             result[f"{name}, {kind}"] = {k: asdict(v) if isinstance(v, Interval) else v for k, v in figures.items()}
     if asked.json:
         asked.json.write_text(json.dumps(result, ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-def _once_each(embed: Embed) -> Embed:
-    """Both sides have the same texts."""
-    known: dict[str, Any] = {}
-
-    def remembering(texts: Sequence[str]) -> Any:
-        new = [text for text in dict.fromkeys(texts) if text not in known]
-        if new:
-            known.update(zip(new, embed(new), strict=True))
-        return np.stack([known[text] for text in texts])
-
-    return remembering
 
 
 if __name__ == "__main__":

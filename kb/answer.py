@@ -22,6 +22,7 @@ from kb.elsewhere import another_place
 from kb.extract import Quote, covered_share, extract
 from kb.readings import Choice, readings
 from kb.search import NO_FILTERS, Encoder, Filters, Hit, Query, Snapshot
+from kb.sections import says
 from kb.suggestions import next_questions
 
 NOT_FOUND = "知识库里没有找到能回答这个问题的有效文件。您可以换个说法再问，或者说“转人工”，由工作人员答复。"
@@ -90,6 +91,8 @@ class Signals:
     dense: cosine of the best passage. lead: that cosine less the mean of those found after it. sparse: its BM25 score
     as a share of what a passage of average length with every content word of the question would get. coverage: share
     of the content words, weighted by rarity, that occur in the document. passage_coverage: the same in the passage.
+    value: what the ranking gives the best passage. margin: that less the best of another document. says: whether the
+    entry has what is asked of it (`kb.sections.says`).
     """
 
     dense: float
@@ -97,20 +100,28 @@ class Signals:
     sparse: float
     coverage: float
     passage_coverage: float
+    value: float
+    margin: float
+    says: float
 
     @classmethod
     def of(cls, query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> "Signals":
         best = hits[0]
         index = snapshot.index
-        rest = [h.dense for h in hits[1:] if h.document.id != best.document.id]
+        others = [h for h in hits[1:] if h.document.id != best.document.id]
+        rest = [h.dense for h in others]
+        passages = snapshot.passages_of(best.document.id)
         possible = sum(index.idf(w) for w in query.content) or 1.0
         title = best.document.title
         return cls(
             dense=max(h.dense for h in hits if h.document.id == best.document.id),
             lead=best.dense - float(np.mean(rest)) if rest else 0.0,
             sparse=min(best.sparse / possible, 2.0),
-            coverage=covered_share(query.content, snapshot.passages_of(best.document.id), title, index.idf),
+            coverage=covered_share(query.content, passages, title, index.idf),
             passage_coverage=covered_share(query.content, [best.passage], title, index.idf),
+            value=best.value / 10,
+            margin=min((best.value - max((h.value for h in others), default=best.value - 5)) / 5, 1.0),
+            says=says(query.asked, passages),
         )
 
 

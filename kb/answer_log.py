@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import structlog
-from sqlalchemy import delete
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from assistant.db.models import KbHits, KbUnanswered, now
 from assistant.db.session import Database
 from assistant.privacy import mask
 from kb.answer import Answer
+from kb.health import tasks
 from kb.search import Encoder
 from kb.store import to_bytes
 
@@ -76,11 +77,12 @@ class AnswerLog:
             log.warning("kb_answers_not_logged", error=type(error).__name__)
 
     async def forget_old(self) -> int:
-        """Delete questions older than 90 days; returns how many."""
+        """Delete questions older than 90 days, and finished tasks that quote only such; returns how many questions."""
         async with self._db.begin() as session:
             gone = await session.execute(
                 delete(KbUnanswered).where(KbUnanswered.asked_at < now() - timedelta(days=KEPT_DAYS))
             )
+            await tasks.forget_questions(session, await session.scalar(select(func.min(KbUnanswered.id))))
         return int(getattr(gone, "rowcount", 0))
 
     async def _store_hits(self, hits: Counter[tuple[str, date]]) -> None:

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
 from assistant.settings import get_settings
 from kb import console
@@ -161,7 +160,4 @@ def _show_health(result: dict[str, Any]) -> None:
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> None:
-    table = console.table(heads, [])
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    out.print(table)
+    out.print(console.table(heads, rows))

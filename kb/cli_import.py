@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from assistant.settings import get_settings
 from kb import console
@@ -104,7 +105,7 @@ def _preview(document: NewDocument) -> dict[str, Any]:
 
 def _show_pieces(result: dict[str, Any]) -> None:
     for row in result["documents"]:
-        out.rule(row["title"])
+        out.rule(Text(row["title"]))
         out.print(console.table(["位置", "段落"], [[p["article"] or "", p["text"]] for p in row["passages"]]))
     _show_left_out(result)
 

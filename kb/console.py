@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from assistant.db.session import Database
 from assistant.db.upgrade import upgrade
@@ -63,7 +64,8 @@ def show(as_json: bool, result: Any, draw: Any) -> None:
 
 
 def table(heads: list[str], rows: list[list[str]]) -> Table:
+    """Cells are shown as they are: what stands in brackets in a document is no markup."""
     found = Table(*heads)
     for row in rows:
-        found.add_row(*row)
+        found.add_row(*map(Text, row))
     return found

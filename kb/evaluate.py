@@ -159,6 +159,9 @@ def _published(document: NewDocument) -> Document:
         title=document.title,
         status=document.status or "published",
         issuer=document.issuer,
+        region=document.region,
+        audience=document.audience,
+        category=document.category,
         valid_from=document.valid_from,
         valid_to=document.valid_to,
     )

@@ -8,6 +8,7 @@ project and of whoever runs it. Files of unknown origin are read through `kb.unt
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -87,17 +88,28 @@ def found_in(paths: Iterable[Path]) -> tuple[list[Source], list[Note]]:
     notes: list[Note] = []
     for path in paths:
         if not path.is_dir():
-            sources.append(Source(path.name, path))
+            sources.append(Source(_readable(path.name), path))
             continue
         inside = sorted(p for p in path.rglob("*") if p.is_file())
-        files = [Source(p.relative_to(path).as_posix(), p) for p in inside]
+        files = [Source("/".join(map(_readable, p.relative_to(path).parts)), p) for p in inside]
         files = [source for source in files if not archive.is_junk(source.name)]
         sources += [source for source in files if kinds.known(source.name)]
         others = [source.name for source in files if not kinds.known(source.name)]
         if others:
             shown = "、".join(others[:5]) + ("等" if len(others) > 5 else "")
-            notes.append(Note(path.name, f"有 {len(others)} 个文件不是可以导入的类型，已跳过：{shown}。"))
+            notes.append(Note(_readable(path.name), f"有 {len(others)} 个文件不是可以导入的类型，已跳过：{shown}。"))
     return sources, notes
+
+
+def _readable(name: str) -> str:
+    """The name of a file as people read it: what is not UTF-8 comes from a Chinese Windows."""
+    raw = os.fsencode(name)
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("utf-8", "replace")
 
 
 def read_folder(folder: Path) -> tuple[list[NewDocument], list[FileRefused]]:

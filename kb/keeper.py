@@ -83,8 +83,7 @@ class IndexKeeper:
     async def _caught_up(self, old: Snapshot | None, revision: int) -> Snapshot:
         started = time.monotonic()
         segments: list[Segment] = list(old.segments) if old else await self._from_file()
-        async with self._db.read() as session:
-            await store.consistent(session)
+        async with self._db.read(consistent=True) as session:
             states = await reading.states(session)
             documents = await self._documents(old, states, session)
         keys = {id_: state.key for id_, state in states.items()}
@@ -141,7 +140,7 @@ class IndexKeeper:
         """Segments of the documents, and how many vectors had to be made; those are stored."""
         segments, embedded = [], 0
         for start in range(0, len(ids), _DOCUMENTS_AT_ONCE):
-            async with self._db.read() as session:
+            async with self._db.read(consistent=True) as session:
                 found = await reading.stored(session, ids[start : start + _DOCUMENTS_AT_ONCE], self._encoder.encoder_id)
             embedded += await self._embed_missing(found)
             segments.append(await asyncio.to_thread(_segment, found))

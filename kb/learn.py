@@ -4,13 +4,14 @@
 
 Writes `data/ranking.json` (`kb.ranking`) and `data/spans.json` (`kb.spans`). Documents of policy_qa are divided by
 hash: half of them with their questions for learning, a fifth for choosing, the rest (`part`) is for measuring alone.
-The ranking learns from our own questions about the sample entries, too. Needed again when the encoder or a signal
-changes.
+The ranking learns from our own questions about the sample entries and about Zhengzhou's regulations, too. Needed again
+when the encoder or a signal changes.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,15 +28,26 @@ from kb.search import Encoder, Query, Snapshot
 from nlu.runtime import Reader
 
 Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 Part = Literal["train", "dev", "test"]
-_OWN_QUESTIONS = Path(__file__).parent / "data" / "calibration_questions.jsonl"
+_ABOUT_ENTRIES = Path(__file__).parent / "data" / "calibration_questions.jsonl"
+_ABOUT_LAWS = Path(__file__).parent / "data" / "regulation_questions.jsonl"
 _PASSAGES = 6
 _HIDDEN, _SPAN_RIDGE, _SPAN_ROUNDS = 12, 3e-4, 24
 _RANK_RIDGES = (0.003, 0.01, 0.03)
-_RANK_STEPS = 600
+_RANK_STEPS = 500
 _BATCH = 12
 _MOST_SPANS = 700
 _ANSWERED_FROM = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, the document that answers it, and, where these are known, the articles or sections that do."""
+
+    text: str
+    document: str
+    articles: tuple[str, ...] = ()
 
 
 def part(document_id: str) -> Part:
@@ -62,19 +74,23 @@ class Adam:
             array -= rate * (first / (1 - 0.9**self._steps)) / size
 
 
-def learn_ranking(groups: Sequence[Sequence[tuple[Floats, int]]], ridge: float) -> Array:
-    """Weights of `ranking.NAMES` that make the right document (its row in the features) the likeliest: softmax over the
-    documents of a question. Every group of questions counts the same."""
+def learn_ranking(groups: Sequence[Sequence[tuple[Floats, Mask]]], ridge: float) -> Array:
+    """Weights of `ranking.NAMES` that make the right passages (a mask of the rows) likely: softmax over the passages
+    found for a question. Every group of questions counts the same."""
+    scale = np.concatenate([x for group in groups for x, _ in group]).std(axis=0) + 1e-6
     weights = np.zeros(len(ranking.NAMES))
-    weights[0] = 5.0
+    weights[0] = 2.0
     adam = Adam([weights])
-    material = [(x, right, 1 / (len(group) * len(groups))) for group in groups for x, right in group]
+    material = [(x / scale, right, 1 / (len(group) * len(groups))) for group in groups for x, right in group]
     for _ in range(_RANK_STEPS):
         gradient = ridge * weights
         for x, right, share in material:
-            gradient = gradient + (x.T @ _softmax(x @ weights) - x[right]) * share
-        adam.step([gradient], 0.05)
-    return weights
+            likely = _softmax(x @ weights)
+            wanted = likely * right
+            gradient = gradient + x.T @ (likely - wanted / wanted.sum()) * share
+        adam.step([gradient], 0.03)
+    found: Array = weights / scale
+    return found
 
 
 def learn_spans(
@@ -133,17 +149,19 @@ def _softmax(scores: npt.NDArray[Any]) -> Array:
     return found
 
 
-def document_rows(
-    question: Question, query: Query, snapshot: Snapshot, depth: int = ranking.DOCUMENTS
-) -> tuple[Floats, int] | None:
-    """Features of the documents found for a question, and the row of the right one; None where it was not found."""
+def passage_rows(asked: Asked, query: Query, snapshot: Snapshot) -> tuple[Floats, Mask] | None:
+    """Features of the passages found for a question, and which of them are right; None where none of these is."""
     matches = snapshot.index.search(query.vector, query.terms, limit=ranking.DEPTH)
-    found = snapshot.found(matches)
-    ids = list(found)[:depth]
-    if question.docid not in ids:
-        return None
-    x = ranking.features(query.text, query.terms, list(found.values())[:depth], snapshot.index.idf)
-    return x, ids.index(question.docid)
+    found = dict(list(snapshot.found(matches).items())[: ranking.DOCUMENTS])
+    x = ranking.features(query.as_asked(), list(found.values()), snapshot.index.idf)
+    right = np.array(
+        [
+            id_ == asked.document and (not asked.articles or snapshot.label(match) in asked.articles)
+            for id_, document in found.items()
+            for match in document.matches
+        ]
+    )
+    return (x, right) if right.any() else None
 
 
 def span_rows(question: Question, query: Query, snapshot: Snapshot) -> tuple[Floats, Floats] | None:
@@ -163,55 +181,73 @@ def span_rows(question: Question, query: Query, snapshot: Snapshot) -> tuple[Flo
 
 
 def learn(
-    questions: Sequence[Question],
-    snapshot: Snapshot,
-    about_entries: Sequence[Question],
-    entries: Snapshot,
+    notices: tuple[Sequence[Question], Snapshot],
+    others: Sequence[tuple[Sequence[Asked], Snapshot]],
     encoder: Encoder,
 ) -> tuple[dict[str, Any], spans.Network]:
     """Weights of the ranking, with how they were found, and the network of the stretches.
 
-    The ranking learns from notices and from entries alike: in a notice the title says little, in an entry nearly all.
+    The ranking learns from notices, where the title says little, and from `others`, entries, where it says nearly all,
+    and laws, where the right article counts; a third of each of these is for choosing.
     """
+    questions, snapshot = notices
     asked = {name: [q for q in questions if part(q.docid) == name] for name in ("train", "dev")}
     queries = {q.text: Query.of(q.text, encoder) for found in asked.values() for q in found}
-    documents = {
-        name: [row for q in found if (row := document_rows(q, queries[q.text], snapshot))]
-        for name, found in asked.items()
-    }
-    own = [row for q in about_entries if (row := document_rows(q, Query.of(q.text, encoder), entries))]
-    held_out = own[::3]
 
-    def reciprocal(weights: Array, rows: Sequence[tuple[Floats, int]]) -> float:
-        places = [1 + int(np.sum(x @ weights > (x @ weights)[right])) for x, right in rows]
-        return float(np.mean([1 / place for place in places]))
+    def rows(found: Sequence[Asked], where: Snapshot) -> list[tuple[Floats, Mask]]:
+        tried = (passage_rows(q, queries.get(q.text) or Query.of(q.text, encoder), where) for q in found)
+        return [row for row in tried if row is not None]
+
+    train = [rows([Asked(q.text, q.docid) for q in asked["train"]], snapshot)]
+    judging = [rows([Asked(q.text, q.docid) for q in asked["dev"]], snapshot)]
+    for found, where in others:
+        train.append(rows([q for n, q in enumerate(found) if n % 3], where))
+        judging.append(rows(found[::3], where))
 
     def good(ridge: float) -> float:
-        weights = learn_ranking([documents["train"], [row for i, row in enumerate(own) if i % 3]], ridge)
-        return reciprocal(weights, documents["dev"]) + reciprocal(weights, held_out)
+        weights = learn_ranking(train, ridge)
+        return float(np.mean([_reciprocal(weights, group) for group in judging]))
 
     ridge = max(_RANK_RIDGES, key=good)
-    weights = learn_ranking([documents["train"], own], ridge)
+    weights = learn_ranking([train[0], *([*a, *b] for a, b in zip(train[1:], judging[1:], strict=True))], ridge)
     stretches = {
-        name: [rows for q in found if (rows := span_rows(q, queries[q.text], snapshot))]
+        name: [pair for q in found if (pair := span_rows(q, queries[q.text], snapshot))]
         for name, found in asked.items()
     }
 
     def overlap(network: spans.Network) -> float:
         return float(np.mean([y[int(np.argmax(network.scores(x)))] for x, y in stretches["dev"]]))
 
-    train = [(x, y) for x, y in stretches["train"] if y.max() >= _ANSWERED_FROM]
-    network, value = learn_spans(train, overlap)
+    network, value = learn_spans([(x, y) for x, y in stretches["train"] if y.max() >= _ANSWERED_FROM], overlap)
     report = {
         "weights": {name: round(float(w), 3) for name, w in zip(ranking.NAMES, weights, strict=True)},
-        "how": "python -m kb.learn: softmax over the documents of a question, notices and entries alike",
+        "how": "python -m kb.learn: softmax over the passages of a question; notices, entries and laws alike",
         "ridge": ridge,
         "dev": {
-            "mean reciprocal rank": round(reciprocal(weights, documents["dev"]), 4),
+            "mean reciprocal rank, notices": round(_reciprocal(weights, judging[0]), 4),
             "rouge_l of stretches": round(value, 4),
         },
     }
     return report, network
+
+
+def _reciprocal(weights: Array, rows: Sequence[tuple[Floats, Mask]]) -> float:
+    """Mean of 1 / the place of the first right passage."""
+    scores = [(x @ weights, right) for x, right in rows]
+    return float(np.mean([1 / (1 + int(np.sum(found > found[right].max()))) for found, right in scores]))
+
+
+def _questions_of(file: Path, snapshot: Snapshot) -> list[Asked]:
+    """Rows {question, docid or title, section or article(s)} whose document is there."""
+    of_title = {document.title: id_ for id_, document in snapshot.documents.items()}
+    found = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        id_ = str(row.get("docid") or of_title.get(row.get("title", ""), ""))
+        article = row.get("section") or row.get("article")
+        if id_ in snapshot.documents:
+            found.append(Asked(row["question"], id_, tuple(row.get("articles") or ([article] if article else ()))))
+    return found
 
 
 def main(
@@ -223,8 +259,10 @@ def main(
     reader = Reader.load(get_settings().nlu_model_dir, threads=2)
     snapshot = build(read_corpus(data / "policy_qa" / "documents.jsonl"), reader)
     entries = build([d for d in read_corpus(policies) if d.status == "published"], reader)
+    laws = build(read_corpus(data / "policies" / "zhengzhou_regulations.jsonl"), reader)
     questions = read_questions(data / "policy_qa" / "questions.jsonl")
-    report, network = learn(questions, snapshot, read_questions(_OWN_QUESTIONS), entries, reader)
+    others = [(_questions_of(_ABOUT_ENTRIES, entries), entries), (_questions_of(_ABOUT_LAWS, laws), laws)]
+    report, network = learn((questions, snapshot), others, reader)
     text = json.dumps(report, ensure_ascii=False, indent=1)
     (target / ranking.RANKING_FILE.name).write_text(text + "\n", encoding="utf-8")
     stored = json.dumps(network.as_lists())

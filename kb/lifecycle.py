@@ -121,6 +121,7 @@ def outcome(
     successor: Document | None = None,
     until: date | None = None,
     end_before: date | None = None,
+    suspended_before: bool = False,
 ) -> Outcome:
     """What the step makes of the document; raises MoveRefused with the reason.
 
@@ -131,6 +132,7 @@ def outcome(
         successor: the document that takes its place; it must be published, or nothing would answer.
         until: the last day in force.
         end_before: the last day of its own that it had before it was superseded.
+        suspended_before: whether it was suspended when it was superseded.
     """
     if "not_over" in transition.required and document.valid_to is not None and document.valid_to < today:
         raise MoveRefused(f"失效日期 {document.valid_to} 已过；请先改失效日期，再“{transition.label}”。")
@@ -146,7 +148,9 @@ def outcome(
                 raise MoveRefused(f"{end} 还没有过完，当天仍然有效；改“失效日期”即可，到期后自动不再引用。")
             return Outcome("expired", _checked_end(document, end), None)
         case "undo_supersede":
-            return Outcome("published", end_before, None)
+            # What staff had taken out of use does not come back by itself.
+            taken_out = suspended_before and document.status == "superseded"
+            return Outcome("suspended" if taken_out else "published", end_before, None)
         case _:
             return Outcome(transition.to, document.valid_to, document.superseded_by)
 

@@ -1,9 +1,9 @@
-"""Which of the documents found answers best: a linear model over what both searches and the words say of each.
+"""Which of the passages found answers best: a linear model over what both searches and the words say of each.
 
-A document is judged by its best passages and as a whole: fused score, cosine and BM25 of the passages found, the share
-of the question's words (weighted by rarity) that the document, its best passage and its title have, and how alike
-question and title are. The weights were learned on pairs of a right and a wrong document of the same question
-(`benchmarks/kb_ranking.py`); without a file of weights the fused score alone decides.
+A passage is judged by itself and by its document: fused score, cosine, BM25 and both ranks of the passage, the share of
+the question's words (weighted by rarity) that it has, and the same of the document's passages found, the document as a
+whole and its title. The weights were learned on questions with a right document, or a right article of a law
+(`kb.learn`).
 """
 
 import json
@@ -27,10 +27,23 @@ DEPTH = 80
 DOCUMENTS = 40
 """How many of their documents are judged."""
 
-NAMES = (
-    "fused",
+OF_PASSAGE = (
+    "score",
     "dense",
     "sparse",
+    "cosine",
+    "covers",
+    "covers_content",
+    "covers_long_words",
+    "dense_rank",
+    "sparse_rank",
+    "is_first",
+    "length",
+)
+OF_DOCUMENT = (
+    "fused",
+    "best_dense",
+    "best_sparse",
     "second_fused",
     "mean_fused",
     "mean_dense",
@@ -42,29 +55,33 @@ NAMES = (
     "like_title",
     "size",
 )
+NAMES = (*OF_PASSAGE, *OF_DOCUMENT)
+_LONG = 2  # characters; terms above are words, those below mostly pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document among the candidates: its matches, best first, where it lies, and its title."""
+    """A document among the candidates: its matches, best first, where it lies, and its title.
+
+    `start`, `stop`: the document's passages within the part. `places`: the matches' positions there.
+    """
 
     matches: Sequence[Match]
     part: Part
     start: int
     stop: int
-    at: int
-    """Position of the best passage within the part."""
+    places: Sequence[int]
     title: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """`weights`: of NAMES. The score of a document is their weighted sum, without a bias."""
+    """`weights`: of NAMES. The score of a passage is their weighted sum, without a bias."""
 
     weights: Mapping[str, float]
 
     def scores(self, features: Floats) -> Floats:
-        """Of documents with features (documents, len(NAMES))."""
+        """Of passages with features (passages, len(NAMES))."""
         weights = np.array([self.weights.get(name, 0.0) for name in NAMES], dtype=np.float32)
         found: Floats = features @ weights
         return found
@@ -76,18 +93,77 @@ def shipped(path: Path = RANKING_FILE) -> Ranking:
     return Ranking(json.loads(path.read_text(encoding="utf-8"))["weights"])
 
 
-def features(question: str, terms: Sequence[str], found: Sequence[Found], idf: Callable[[str], float]) -> Floats:
-    """What speaks for each document: (documents, len(NAMES)), each about 0…1; `terms`: what BM25 counts."""
-    rarity = {term: idf(term) for term in dict.fromkeys(terms)}
-    all_dense = [match.dense for document in found for match in document.matches]
-    all_sparse = [match.sparse for document in found for match in document.matches]
-    dense, sparse = _scale(all_dense), _scale(all_sparse)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question as it is judged by: `terms` is what BM25 counts, `content` the words that say what it is about."""
+
+    text: str
+    terms: Sequence[str]
+    content: Sequence[str]
+
+
+def features(asked: Asked, found: Sequence[Found], idf: Callable[[str], float]) -> Floats:
+    """What speaks for each match of the documents, in their order: (matches, len(NAMES)), each about 0…1."""
+    rarity = {term: idf(term) for term in dict.fromkeys(asked.terms)}
+    matches = [match for document in found for match in document.matches]
+    dense, sparse = _scale([m.dense for m in matches]), _scale([m.sparse for m in matches])
+    of_documents = _of_documents(asked.text, rarity, found, idf, dense, sparse)
+    content = {word: rarity.get(word) or idf(word) for word in asked.content}
+    long = {term: value for term, value in rarity.items() if len(term) > _LONG}
+    covers = [_covered(words, found) for words in (rarity, content, long)]
+    rows = [
+        (
+            match.score,
+            dense(match.dense),
+            sparse(match.sparse),
+            match.dense * 10,
+            covers[0][n],
+            covers[1][n],
+            covers[2][n],
+            1 / (1 + match.dense_rank),
+            1 / (1 + match.sparse_rank) if match.sparse > 0 else 0.0,
+            float(match is first),
+            math.log(length + 10) / 5,
+        )
+        for n, (match, first, length) in enumerate(
+            (match, document.matches[0], int(document.part.postings.lengths[place]))
+            for document in found
+            for match, place in zip(document.matches, document.places, strict=True)
+        )
+    ]
+    own = np.array(rows, dtype=np.float32).reshape(len(matches), len(OF_PASSAGE))
+    return np.hstack([own, np.repeat(of_documents, [len(document.matches) for document in found], axis=0)])
+
+
+def _covered(words: Mapping[str, float], found: Sequence[Found]) -> npt.NDArray[np.float64]:
+    """The share of the words' weights that each match has: (matches,)."""
+    total = sum(words.values()) or 1.0
+    where_of = [(document.part, at) for document in found for at in document.places]
+    result = np.zeros(len(where_of))
+    for part in {id(part): part for part, _ in where_of}.values():
+        here = [n for n, (its, _) in enumerate(where_of) if its is part]
+        places = np.array([where_of[n][1] for n in here], dtype=np.int32)
+        for word, value in words.items():
+            where = part.postings.where(word)
+            if len(where):
+                result[here] += value / total * _any_between(where, places, places + 1)
+    return result
+
+
+def _of_documents(
+    question: str,
+    rarity: Mapping[str, float],
+    found: Sequence[Found],
+    idf: Callable[[str], float],
+    dense: Callable[[float], float],
+    sparse: Callable[[float], float],
+) -> Floats:
     total = sum(rarity.values()) or 1.0
     in_documents = np.zeros(len(found), dtype=np.float32)
     in_passages = np.zeros(len(found), dtype=np.float32)
     for part in {id(document.part): document.part for document in found}.values():
         here = [i for i, document in enumerate(found) if document.part is part]
-        spans = np.array([(found[i].start, found[i].stop, found[i].at) for i in here], dtype=np.int32)
+        spans = np.array([(found[i].start, found[i].stop, found[i].places[0]) for i in here], dtype=np.int32)
         for term, value in rarity.items():
             where = part.postings.where(term)
             if len(where):
@@ -120,7 +196,7 @@ def features(question: str, terms: Sequence[str], found: Sequence[Found], idf: C
                 math.log1p(document.stop - document.start) / 5,
             )
         )
-    return np.array(rows, dtype=np.float32).reshape(len(found), len(NAMES))
+    return np.array(rows, dtype=np.float32).reshape(len(found), len(OF_DOCUMENT))
 
 
 def _any_between(where: npt.NDArray[np.int32], starts: npt.NDArray[np.int32], stops: npt.NDArray[np.int32]) -> Floats:

@@ -72,8 +72,7 @@ async def states(session: AsyncSession, ids: Sequence[str] | None = None) -> dic
 
 
 async def stored(session: AsyncSession, ids: Sequence[str], encoder_id: str) -> list[Stored]:
-    """The documents with these ids (at most some hundred) with their passages, all of one moment."""
-    await store.consistent(session)
+    """The documents with these ids (at most some hundred) with their passages. `session`: a consistent one."""
     keys = await states(session, ids)
     titles = {
         row.id: row.title

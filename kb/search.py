@@ -54,13 +54,18 @@ class Query:
         content = content_words(words(in_documents_words(text)))
         return cls(text, asked, query_terms(text), content, encoder.embed([text], "query")[0])
 
+    def as_asked(self) -> ranking.Asked:
+        return ranking.Asked(self.text, self.terms, self.content)
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A passage found: where it is from, how well it fits. `article` is its place in the document.
 
+    `value`: what `kb.ranking` gives it; hits are in this order.
+
     `dense_rank`, `sparse_rank`, `fused_rank`: its place in the search by meaning, in that by words, and after their
-    fusion, from 1. Hits are in the order of `kb.ranking`.
+    fusion, from 1.
     """
 
     document: Document
@@ -71,6 +76,7 @@ class Hit:
     dense_rank: int = 0
     sparse_rank: int = 0
     fused_rank: int = 0
+    value: float = 0.0
 
     @property
     def article(self) -> str | None:
@@ -193,8 +199,9 @@ class Snapshot:
                 match.dense_rank,
                 match.sparse_rank,
                 ranks[match.position],
+                value,
             )
-            for match in self._ranked(query, matches)[:top_k]
+            for match, value in self._ranked(query, matches)[:top_k]
         ]
 
     def found(self, matches: Sequence[Match]) -> dict[str, ranking.Found]:
@@ -205,25 +212,27 @@ class Snapshot:
         result = {}
         for id_, mine in grouped.items():
             number, start, stop = self._places[id_]
-            at = mine[0].position - self._starts[number]
             part = self.index.parts[number]
-            result[id_] = ranking.Found(mine, part, start, stop, at, self.documents[id_].title)
+            places = [match.position - self._starts[number] for match in mine]
+            result[id_] = ranking.Found(mine, part, start, stop, places, self.documents[id_].title)
         return result
 
-    def _ranked(self, query: Query, matches: Sequence[Match]) -> list[Match]:
-        """The matches by the score of their document, its best passage first where that is the document's best."""
-        found = self.found(matches)
-        if len(found) < 2:
-            return list(matches)
-        judged, rest = list(found.values())[: ranking.DOCUMENTS], list(found.values())[ranking.DOCUMENTS :]
-        values = ranking.features(query.text, query.terms, judged, self.index.idf)
-        scores = ranking.shipped().scores(values)
-        order = []
-        for document, score in zip(judged, scores.tolist(), strict=True):
-            best = document.matches[0].score
-            order += [(score + match.score - best, match) for match in document.matches]
-        order.sort(key=lambda pair: (-pair[0], pair[1].position))
-        return [match for _, match in order] + [match for document in rest for match in document.matches]
+    def _ranked(self, query: Query, matches: Sequence[Match]) -> list[tuple[Match, float]]:
+        """The matches as `kb.ranking` orders them, with its scores; what comes too late to be judged stays behind."""
+        if not matches:
+            return []
+        found = list(self.found(matches).values())
+        judged = found[: ranking.DOCUMENTS]
+        values = ranking.features(query.as_asked(), judged, self.index.idf)
+        scores = ranking.shipped().scores(values).tolist()
+        order = list(zip((match for document in judged for match in document.matches), scores, strict=True))
+        order.sort(key=lambda pair: (-pair[1], pair[0].position))
+        last = order[-1][1]
+        return order + [(match, last) for document in found[ranking.DOCUMENTS :] for match in document.matches]
+
+    def label(self, match: Match) -> str | None:
+        """The article or section of a match."""
+        return self._passage(match.position).label
 
     def passages_of(self, document_id: str) -> list[Passage]:
         """A document's passages in reading order."""

@@ -99,6 +99,18 @@ _HOW_TO_CHARS = 330
 _HOW = "how"
 
 
+_UNSAID = 0.6
+"""Where no aspect is asked for, or the document is no entry of sections."""
+
+
+def says(question: str, passages: Sequence[Passage]) -> float:
+    """Whether an entry has what is asked of it: 1 under a heading of its own, a half in the text alone, 0 nowhere."""
+    asked = [aspect for aspect in ASPECTS if aspect.asked.search(question)]
+    if not asked or not is_in_sections(passages, max_chars=10_000):
+        return _UNSAID
+    return max(aspect.fits(passage) for aspect in asked[:2] for passage in passages)
+
+
 def is_in_sections(passages: Sequence[Passage], *, max_chars: int) -> bool:
     """Whether a document is made of short sections with headings of their own, and is no law."""
     short = [p for p in passages if p.label and len(p.text) <= max_chars and not _ARTICLE.fullmatch(p.label)]

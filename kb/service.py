@@ -290,9 +290,9 @@ class KnowledgeBase:
             heir = await store.document(session, successor) if successor else None
             if successor and heir is None:
                 raise MoveRefused(f"没有编号为 {successor} 的文件。")
-            end_before = None
+            end_before, suspended_before = None, False
             if document.superseded_by:
-                end_before = await store.end_before_superseding(session, document_id)
+                end_before, suspended_before = await store.before_superseding(session, document_id)
             moved = lifecycle.outcome(
                 document,
                 transition,
@@ -300,6 +300,7 @@ class KnowledgeBase:
                 successor=heir,
                 until=until,
                 end_before=end_before,
+                suspended_before=suspended_before,
             )
             document = await store.move(session, document_id, moved, by)
         log.info("kb_status", document=document_id, operation=operation, status=document.status)
@@ -343,6 +344,23 @@ class KnowledgeBase:
             await versions.keep(session, {document_id: new.text}, by)
         log.info("kb_edited", document=document_id, version=document.version, passages=len(cut or ()))
         return document
+
+    async def restore(self, document_id: str, number: int, *, base_version: int, by: str | None = None) -> Document:
+        """Make a document what it was in an earlier version: a new version, as `edit` makes it.
+
+        The last day of what has ended, or will be superseded, stays: an old text must not outlive its successor.
+
+        Raises DocumentNotFound, VersionNotFound, DocumentChanged, InvalidDocument.
+        """
+        async with self._db.read() as session:
+            was = await versions.version(session, document_id, number)
+            document = await store.document(session, document_id)
+        if document is None:
+            raise DocumentNotFound()
+        changes = {name: was.fields[name] for name in FIELD_NAMES} | {"text": was.text}
+        if document.superseded_by or document.status in ("expired", "superseded"):
+            changes["valid_to"] = document.valid_to
+        return await self.edit(document_id, changes, base_version=base_version, by=by)
 
     async def versions(self, document_id: str) -> list[VersionInfo]:
         """The versions of a document, the newest first. Raises DocumentNotFound."""

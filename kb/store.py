@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any, Literal, cast
 
 import numpy as np
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -43,12 +43,6 @@ async def count_up(session: AsyncSession) -> None:
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     await session.execute(insert(KbRevision).values(id=1, revision=0).on_conflict_do_nothing())
     await session.execute(update(KbRevision).where(KbRevision.id == 1).values(revision=KbRevision.revision + 1))
-
-
-async def consistent(session: AsyncSession) -> None:
-    """Let all reads of this session see one state (SQLite does so by itself)."""
-    if session.get_bind().dialect.name == "postgresql":
-        await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
 async def hashes(session: AsyncSession, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -120,7 +114,7 @@ async def rewrite(
 
 
 async def move(session: AsyncSession, document_id: str, moved: Moved, by: str | None) -> Document:
-    """Take a step of `kb.lifecycle`; a new last day or successor is a new version."""
+    """Take a step of `kb.lifecycle`; a new last day or successor is a new version, kept with the status before it."""
     row = await _row(session, document_id)
     if (row.valid_to, row.superseded_by) != (moved.valid_to, moved.superseded_by):
         text = await versions.keep_what_was(session, row)
@@ -132,9 +126,9 @@ async def move(session: AsyncSession, document_id: str, moved: Moved, by: str | 
     return _document(row)
 
 
-async def end_before_superseding(session: AsyncSession, document_id: str) -> date | None:
-    """The last day that a superseded document had of its own."""
-    return await versions.end_before_superseding(session, await _row(session, document_id))
+async def before_superseding(session: AsyncSession, document_id: str) -> tuple[date | None, bool]:
+    """The last day that a superseded document had of its own, and whether it was suspended when it was superseded."""
+    return await versions.before_superseding(session, await _row(session, document_id))
 
 
 async def changed(session: AsyncSession, document_id: str) -> DocumentChanged:

@@ -76,6 +76,8 @@ class UntrustedReader:
         """Adds what the child reads to `whole`; where it dies, the number of files passed and the name of the last."""
         child = self._started()
         done, current = skip, name
+        # Nothing of a file that is refused half-way may remain, so each is added when the next begins.
+        part = FileReading()
         try:
             assert child.stdin is not None
             head = json.dumps({"name": name, "bytes": len(data), "skip": skip}).encode() + b"\n"
@@ -84,12 +86,15 @@ class UntrustedReader:
             child.stdin.flush()
             while (message := self._message(child)) is not None:
                 if "end" in message:
+                    whole.add(part)
                     if message.get("worn"):
                         self.close()
                     return None
                 if "file" in message:
+                    whole.add(part)
+                    part = FileReading()
                     done, current = done + 1, str(message["file"])
-                _take(message, current, whole)
+                _take(message, current, part)
         except (BrokenPipeError, ValueError, KeyError, TypeError):
             # The child died, or what it wrote is no message of ours: either way it is not to be trusted any more.
             pass
@@ -164,7 +169,7 @@ def read_untrusted_paths(paths: Iterable[Path], progress: Progress | None = None
     return whole
 
 
-def _take(message: dict[str, Any], current: str, whole: FileReading) -> None:
+def _take(message: dict[str, Any], current: str, part: FileReading) -> None:
     if "document" in message:
         given = message["document"]
         known = {f.name for f in fields(NewDocument)}
@@ -172,10 +177,10 @@ def _take(message: dict[str, Any], current: str, whole: FileReading) -> None:
         for key in _DAYS:
             values[key] = date.fromisoformat(values[key]) if values.get(key) else None
         try:
-            whole.documents.append(NewDocument(**values).checked())
+            part.documents.append(NewDocument(**values).checked())
         except KbError as error:
-            whole.refused.append(FileRefused(current, error.detail))
+            part.refused.append(FileRefused(current, error.detail))
     elif "refused" in message:
-        whole.refused.append(FileRefused(str(message["refused"]), str(message["reason"])))
+        part.refused.append(FileRefused(str(message["refused"]), str(message["reason"])))
     elif "note" in message:
-        whole.notes.append(Note(str(message["name"]), str(message["note"])))
+        part.notes.append(Note(str(message["name"]), str(message["note"])))

@@ -117,14 +117,17 @@ async def version(session: AsyncSession, document_id: str, number: int | None = 
     return Version(row.version, _read(_fields(row)), text, None, row.updated_at)
 
 
-async def end_before_superseding(session: AsyncSession, row: KbDocument) -> date | None:
-    """The last day that a document had before another took its place; the present one where no version says so."""
+async def before_superseding(session: AsyncSession, row: KbDocument) -> tuple[date | None, bool]:
+    """The last day that a document had before another took its place (the present one where no version says so), and
+    whether it was suspended when one did.
+    """
+    suspended = False
     query = select(KbVersion).where(KbVersion.document_id == row.id).order_by(KbVersion.version.desc())
     for kept in await session.scalars(query):
         if not kept.fields.get("superseded_by"):
-            end: date | None = _read(kept.fields)["valid_to"]
-            return end
-    return row.valid_to
+            return _read(kept.fields)["valid_to"], suspended
+        suspended = suspended or kept.fields.get("status") == "suspended"
+    return row.valid_to, suspended
 
 
 def joined(pieces: list[tuple[str | None, str]]) -> str:
@@ -169,7 +172,8 @@ def _of(document_id: str, number: int) -> Any:
 
 def _fields(row: KbDocument) -> dict[str, Any]:
     fields = {name: getattr(row, "source_url" if name == "source" else name) for name in FIELD_NAMES}
-    fields["superseded_by"] = row.superseded_by
+    # The status is only told for `before_superseding`: most steps that change it make no version.
+    fields |= {"superseded_by": row.superseded_by, "status": row.status}
     return {name: value.isoformat() if isinstance(value, date) else value for name, value in fields.items()}
 
 

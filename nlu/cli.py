@@ -147,6 +147,10 @@ def train(
     ] = 1600,
     tagged: Annotated[int, typer.Option("--tagged", min=10, help="造多少条带地点的句子。")] = 1500,
     threads: Annotated[int, typer.Option("--threads", min=1, help="线程数。")] = 2,
+    requests: Annotated[
+        Path | None,
+        typer.Option("--requests", exists=True, dir_okay=False, help="另一份带标签的诉求，如派单例子。"),
+    ] = None,
     addresses: Annotated[int, typer.Option("--addresses", min=0, help="用多少条公开的带标注地址。")] = 4000,
     seed: Annotated[int, typer.Option("--seed", help="随机种子。")] = 7,
     work: Annotated[Path, typer.Option("--work", help="中间结果的目录；中断之后，同样的命令会从上一轮接着练。")] = _ROOT
@@ -178,6 +182,7 @@ def train(
         messages=messages,
         tagged=tagged,
         addresses=addresses,
+        requests=requests,
         tune=TuneSettings(layers=layers, epochs=epochs, seed=seed),
     )
     try:

@@ -45,16 +45,28 @@ class Corpus:
     sources: dict[str, int] = field(default_factory=dict)
 
 
-def load(folder: Path, public: Path | None, *, tagged: int = 1500, addresses: int = 4000, seed: int = 7) -> Corpus:
+def load(
+    folder: Path,
+    public: Path | None,
+    *,
+    requests: Path | None = None,
+    tagged: int = 1500,
+    addresses: int = 4000,
+    seed: int = 7,
+) -> Corpus:
     """Reads our training data in `folder` (`nlu/*.yml`, `categories/`, `danger/`, `calibration/`) and, where there is
     one, the folder of public data. Raises DataError with file, line and remedy.
 
     Args:
+        requests: a file of requests with any labels, say of a city's routing examples, that teach these labels.
         tagged: how many sentences with places are made.
         addresses: how many annotated addresses teach the tagger as they are.
     """
     categories = data.categories(folder / "categories")
     own = _own(data.intents(folder / "nlu"), categories, data.urgencies(folder / "danger"))
+    known = {task.text for task in own}
+    told = [_labelled(example) for example in (data.examples(requests) if requests else ())]
+    own += [task for task in told if task.text not in known]
     tree: dict[str, list[str]] = {}
     for example in categories:
         if example.category2 == data.REST:
@@ -65,7 +77,7 @@ def load(folder: Path, public: Path | None, *, tagged: int = 1500, addresses: in
     exact = {re.sub(r"[\W_]+", "", e.text): e.intent for e in _buttons(folder / "nlu" / data.BUTTONS)}
     corpus = Corpus(own, tree, exact, sources={"own sentences": len(own)})
     judging = [example for path in sorted((folder / "calibration").glob("*.jsonl")) for example in data.examples(path)]
-    corpus.judging = [_judge(example) for example in judging]
+    corpus.judging = [_labelled(example) for example in judging]
     for path in sorted((folder / "entities").glob("*.jsonl")):
         corpus.marked += data.spans(path)
     corpus.sources["marked sentences"] = len(corpus.marked)
@@ -123,8 +135,9 @@ def _compound(made: compounds.Made) -> Task:
     return Task(made.text, {}, weight=0.5, parts=parts)
 
 
-def _judge(example: data.Example) -> Task:
-    pair = f"{example.category1}/{example.category2}" if example.category2 else ""
+def _labelled(example: data.Example) -> Task:
+    """All labels that a row has."""
+    pair = f"{example.category1}/{example.category2}" if example.category2 not in ("", data.REST) else ""
     named = {
         "intent": example.intent,
         "request_type": example.request_type,

@@ -70,6 +70,7 @@ class TrainSettings:
     base: str = base.FROM_PACKAGE
     work: Path | None = None
     encoder: Path | None = None
+    requests: Path | None = None
     messages: int = 1000
     tagged: int = 1500
     addresses: int = 4000
@@ -116,7 +117,13 @@ def train(
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     started = time.monotonic()
-    sources = corpus.load(settings.data, settings.public, tagged=settings.tagged, addresses=settings.addresses)
+    sources = corpus.load(
+        settings.data,
+        settings.public,
+        requests=settings.requests,
+        tagged=settings.tagged,
+        addresses=settings.addresses,
+    )
     say("read: " + ", ".join(f"{count} {name}" for name, count in sources.sources.items()))
     history: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as temporary, threadpool_limits(1):

@@ -70,8 +70,7 @@ class Additions:
             async with self._db.read() as session:
                 if await store.revision(session) == self._revision:
                     return
-            async with self._db.read() as session:
-                await store.consistent(session)
+            async with self._db.read(consistent=True) as session:
                 revision = await store.revision(session)
                 rows = await store.rows(session, live=True)
             reader = await asyncio.to_thread(self._reader_with, rows)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,12 +24,6 @@ async def count_up(session: AsyncSession) -> None:
     await session.execute(
         update(AdditionRevision).where(AdditionRevision.id == 1).values(revision=AdditionRevision.revision + 1)
     )
-
-
-async def consistent(session: AsyncSession) -> None:
-    """Let all reads of this session see one state (SQLite does so by itself)."""
-    if session.get_bind().dialect.name == "postgresql":
-        await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
 async def rows(session: AsyncSession, *, live: bool = False) -> Sequence[Addition]:

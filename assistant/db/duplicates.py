@@ -7,13 +7,29 @@ ticket is never changed here, and its version stays.
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import delete, func, insert, or_, select, text, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import (
+    Integer,
+    Table,
+    TextualSelect,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import aliased
 
-from assistant.db.models import Ticket, TicketEvent, TicketPlaceKey
+from assistant.db.models import Ticket, TicketEvent, TicketPlaceKey, UtcDateTime
 from assistant.db.session import Database
 from assistant.tickets.similar import Known
 from assistant.tickets.states import State
@@ -24,11 +40,15 @@ __all__ = ["FOUND", "SqlEventIndex", "forget", "stored_keys"]
 FOUND = (State.TO_DISPATCH, State.DISPATCHED, State.HANDLING, State.TO_SUPPLEMENT)
 _SEPARATOR = "|"  # between a key and the category, for places with very many tickets
 _PER_KEY = 50
+# In the order of the fields of `Known`, whose last is the number of callers.
 _COMPARED = (
     Ticket.number, Ticket.title, Ticket.description, Ticket.place, Ticket.request_type, Ticket.category1,
-    Ticket.category2, Ticket.created_at, Ticket.embedding, Ticket.encoder, Ticket.state, Ticket.lead_unit,
-    Ticket.urgency, Ticket.confidential,
+    Ticket.category2, Ticket.created_at, Ticket.state, Ticket.lead_unit, Ticket.urgency, Ticket.confidential,
+    Ticket.encoder, Ticket.embedding,
 )  # fmt: skip
+_TABLE = cast(Table, Ticket.__table__)
+_FOLLOWER = aliased(Ticket)
+_CALLERS = select(1 + func.count()).where(_FOLLOWER.merged_into == Ticket.number).scalar_subquery()
 
 
 class SqlEventIndex:
@@ -47,28 +67,15 @@ class SqlEventIndex:
         if not keys:
             return []
         asked = stored_keys(keys, category1)
+        values = {f"k{n}": key for n, key in enumerate(asked)} | {"since": since, "most": limit + len(without)}
         async with self._db.read() as session:
-            found = await session.execute(text(_newest(len(asked))), {f"k{n}": key for n, key in enumerate(asked)})
-            ranks: dict[str, int] = {}
-            for number, n in found:
-                ranks[number] = min(n % len(keys), ranks.get(number, len(keys)))
-            # Some of them may be too old or in another state: more are read than are wanted.
-            numbers = sorted(sorted(ranks, reverse=True), key=ranks.__getitem__)[: 2 * limit]
-            query = select(*_COMPARED).where(
-                Ticket.number.in_(numbers),
-                Ticket.state.in_(FOUND),
-                Ticket.created_at >= since,
-            )
-            rows = await session.execute(query)
-            known = [_known(row) for row in rows if row[0] not in without]
-            known = sorted(known, key=lambda each: each.number, reverse=True)
-            known = sorted(known, key=lambda each: ranks[each.number])[:limit]
-            return await _with_callers(session, known)
+            rows = await session.execute(_nearest(len(asked)), values | {"looked_at": 2 * limit})
+            return [_known(row) for row in rows if row[0] not in without][:limit]
 
     async def get(self, number: str) -> Known | None:
         async with self._db.read() as session:
-            row = (await session.execute(select(*_COMPARED).where(Ticket.number == number))).first()
-            return (await _with_callers(session, [_known(row)]))[0] if row is not None else None
+            row = (await session.execute(select(*_COMPARED, _CALLERS).where(Ticket.number == number))).first()
+            return _known(row) if row is not None else None
 
     async def apart_from(self, number: str, others: Sequence[str]) -> set[str]:
         """Those of the others of which somebody said, at either ticket, that they tell of another event."""
@@ -90,7 +97,7 @@ class SqlEventIndex:
     async def waiting(self, encoder: str, *, since: datetime, limit: int) -> list[Known]:
         """Open tickets since then that have no keys yet, or an embedding of another model; the oldest first."""
         query = (
-            select(*_COMPARED)
+            select(*_COMPARED, literal(1))
             .where(
                 Ticket.created_at >= since,
                 Ticket.state.in_(FOUND),
@@ -126,7 +133,7 @@ def stored_keys(keys: Sequence[str], category1: str) -> list[str]:
     return [*keys, *(f"{key}{_SEPARATOR}{category1}" for key in keys)]
 
 
-async def forget(session: AsyncSession, number: str) -> None:
+async def forget(session: AsyncConnection | AsyncSession, number: str) -> None:
     """Nobody is to find the ticket any more; should it be opened again, `waiting` has it."""
     await session.execute(delete(TicketPlaceKey).where(TicketPlaceKey.number == number))
     await session.execute(
@@ -138,21 +145,34 @@ async def forget(session: AsyncSession, number: str) -> None:
 
 
 @cache
-def _newest(count: int) -> str:
-    """The newest tickets of each of so many keys: a plain text, because building it anew each time costs more."""
-    one = "SELECT number, {n} AS n FROM ticket_place_keys WHERE key = :k{n} ORDER BY number DESC LIMIT {most}"
-    # A subquery each, as SQLite wants it; n and most are ours.
-    return " UNION ALL ".join(f"SELECT * FROM ({one.format(n=n, most=_PER_KEY)}) AS s{n}" for n in range(count))  # noqa: S608
+def _nearest(asked: int) -> TextualSelect:
+    """The tickets of so many stored keys, each twice as in `stored_keys`, as one plain text: building it anew each
+    time, and asking in several steps, cost more than the answer.
+
+    Some of the newest may be too old or in another state: more are looked at than are wanted.
+    """
+    one = "SELECT number, {rank} AS rank FROM ticket_place_keys WHERE key = :k{n} ORDER BY number DESC LIMIT {each}"
+    # A subquery each, as SQLite wants it; rank, n and each are ours.
+    of_key = (one.format(n=n, rank=n % (asked // 2), each=_PER_KEY) for n in range(asked))
+    newest = " UNION ALL ".join(f"SELECT * FROM ({query}) AS s{n}" for n, query in enumerate(of_key))  # noqa: S608
+    ranked = f"SELECT number, MIN(rank) AS rank FROM ({newest}) AS newest GROUP BY number"  # noqa: S608
+    looked_at = f"SELECT * FROM ({ranked}) AS ranked ORDER BY rank, number DESC LIMIT :looked_at"  # noqa: S608
+    columns = ", ".join(f"tickets.{each.key}" for each in _COMPARED)
+    states = ", ".join(f"'{state}'" for state in FOUND)
+    callers = "(SELECT 1 + count(*) FROM tickets AS follower WHERE follower.merged_into = tickets.number)"
+    query = text(
+        f"SELECT {columns}, {callers} FROM ({looked_at}) AS known "  # noqa: S608
+        f"JOIN tickets ON tickets.number = known.number "
+        f"WHERE tickets.state IN ({states}) AND tickets.created_at >= :since "
+        f"ORDER BY known.rank, known.number DESC LIMIT :most"
+    )
+    return query.bindparams(bindparam("since", type_=UtcDateTime())).columns(
+        *(_TABLE.c[each.key] for each in _COMPARED), column("callers", Integer)
+    )
 
 
-async def _with_callers(session: AsyncSession, known: list[Known]) -> list[Known]:
-    leads = select(Ticket.merged_into, func.count()).where(Ticket.merged_into.in_([each.number for each in known]))
-    counts = dict((await session.execute(leads.group_by(Ticket.merged_into))).all())
-    return [each.with_callers(1 + counts.get(each.number, 0)) for each in known]
-
-
-def _known(row: Sequence[object]) -> Known:
-    values = dict(zip((column.key for column in _COMPARED), row, strict=True))
-    embedding = values.pop("embedding")
-    vector = np.frombuffer(embedding, "<f2").astype(np.float32) if isinstance(embedding, bytes) else None
-    return Known(**values, vector=vector)  # type: ignore[arg-type]
+def _known(row: Sequence[Any]) -> Known:
+    values = list(row)
+    if values[-2] is not None:
+        values[-2] = np.frombuffer(values[-2], "<f2").astype(np.float32)
+    return Known(*values)

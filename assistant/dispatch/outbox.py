@@ -5,13 +5,29 @@ Rows of one ticket to one destination go in the order in which they were written
 pending or sending, and for good while the request it belongs to is dead.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Update, and_, bindparam, exists, func, or_, select, true, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Row,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from assistant.db.models import OutboxRow, UtcDateTime
@@ -31,6 +47,21 @@ class Claim:
     destination: str
     attempts: int
     outgoing: Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How an attempt ended. `state`: sent (with `remote_id`), pending (again at `next_attempt_at`, with the `token` the
+    destination gave), or dead. `code`: of the error, for logs."""
+
+    claim: Claim
+    state: str
+    reason: str | None = None
+    remote_id: str | None = None
+    token: str | None = None
+    sent_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,55 +88,43 @@ class Outbox:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def claim(
-        self, owner: str, *, at: datetime, claim_s: float, limit: int, without: Collection[str] = ()
-    ) -> list[Claim]:
-        """Take up to `limit` due rows for `claim_s` seconds; `without`: destinations to leave alone for now."""
-        due = and_(_DUE, OutboxRow.destination.not_in(without)) if without else _DUE
-        query = (
-            select(OutboxRow).where(due).params(at=at).order_by(OutboxRow.next_attempt_at, OutboxRow.id).limit(limit)
-        )
-        if self._db.is_sqlite:
-            # Looking first spares the other processes the only write lock when there is nothing to do.
-            async with self._db.read() as session:
-                if (await session.execute(query.with_only_columns(OutboxRow.id))).first() is None:
-                    return []
-        async with self._db.begin() as session:
-            rows = list(await session.scalars(query.with_for_update(skip_locked=True)))
-            for row in rows:
-                row.state, row.claimed_by, row.claimed_until = "sending", owner, at + timedelta(seconds=claim_s)
-                row.attempts += 1
-            parents = await _parents(session, [row for row in rows if row.operation != "create"])
-            return [Claim(row.id, row.destination, row.attempts, _outgoing(row, parents.get(row.id))) for row in rows]
+    async def turn(
+        self,
+        owner: str,
+        marks: Sequence[Mark],
+        *,
+        at: datetime,
+        claim_s: float,
+        places: Mapping[str, int],
+        unknown: tuple[Sequence[str], int] = ((), 0),
+    ) -> tuple[list[Mark], list[Claim]]:
+        """Note down how attempts ended and take due rows for `claim_s` seconds, in one transaction.
 
-    # --- how it ended -----------------------------------------------------------------------------------------------
+        `places`: how many rows to take, by destination. `unknown`: the names of all destinations that there are, and
+        how many rows to take that are for others. Gives the marks that took effect: not those whose claim had lapsed
+        and whose row another process has now, which will come to the same end.
+        """
+        wanted = [(OutboxRow.destination == name, limit) for name, limit in places.items() if limit > 0]
+        if unknown[1]:
+            wanted.append((OutboxRow.destination.not_in(sorted(unknown[0])), unknown[1]))
+        if self._db.is_sqlite and not marks and not await self._is_due([which for which, _ in wanted], at):
+            return [], []
+        async with self._db.transaction() as connection:
+            marked = await _write(connection, owner, marks) if marks else []
+            until = at + timedelta(seconds=claim_s)
+            rows = [row for each in wanted for row in await _take(connection, *each, owner=owner, at=at, until=until)]
+            parents = await _parents(connection, [row for row in rows if row.operation != "create"])
+        return marked, [
+            Claim(row.id, row.destination, row.attempts, _outgoing(row, parents.get(row.id))) for row in rows
+        ]
 
-    async def mark_sent(self, claim: Claim, owner: str, remote_id: str, *, at: datetime) -> bool:
-        """False when the claim had lapsed and another process has the row now: it will come to the same end."""
-        return await self._mark(claim, owner, state="sent", remote_id=remote_id, sent_at=at, last_error=None)
-
-    async def mark_retry(
-        self, claim: Claim, owner: str, reason: str, *, next_attempt_at: datetime, token: str | None = None
-    ) -> bool:
-        values: dict[str, Any] = {"remote_id": _TOKEN + token} if token else {}
-        return await self._mark(
-            claim, owner, state="pending", next_attempt_at=next_attempt_at, last_error=reason[:400], **values
-        )
-
-    async def mark_dead(self, claim: Claim, owner: str, reason: str) -> bool:
-        return await self._mark(claim, owner, state="dead", last_error=reason[:400])
-
-    async def _mark(self, claim: Claim, owner: str, **values: Any) -> bool:
-        return await self._changed(
-            update(OutboxRow)
-            .where(
-                OutboxRow.id == claim.id,
-                OutboxRow.state == "sending",
-                OutboxRow.claimed_by == owner,
-                OutboxRow.attempts == claim.attempts,
-            )
-            .values(claimed_by=None, claimed_until=None, **values)
-        )
+    async def _is_due(self, wanted: Sequence[ColumnElement[bool]], at: datetime) -> bool:
+        """Looking first spares the other processes the only write lock when there is nothing to do."""
+        if not wanted:
+            return False
+        async with self._db.read() as session:
+            query = select(OutboxRow.id).where(_DUE, or_(*wanted)).limit(1)
+            return (await session.execute(query, {"at": at})).first() is not None
 
     async def _changed(self, statement: Update) -> bool:
         return bool(await self._count(statement))
@@ -214,28 +233,104 @@ _DUE = _due()
 """Rows to send at the time `at`: ready, and nothing of the same ticket and destination before them."""
 
 
-async def _parents(session: AsyncSession, rows: Sequence[OutboxRow]) -> dict[int, str]:
-    """For each row that is no create: the id at the destination of the last request created before it."""
-    parents: dict[int, str] = {}
-    for row in rows:
-        remote_id = await session.scalar(
-            select(OutboxRow.remote_id)
-            .where(
-                OutboxRow.ticket_number == row.ticket_number,
-                OutboxRow.destination == row.destination,
-                OutboxRow.operation == "create",
-                OutboxRow.state == "sent",
-                OutboxRow.id < row.id,
-            )
-            .order_by(OutboxRow.id.desc())
-            .limit(1)
+_TABLE = cast(Table, OutboxRow.__table__)
+
+
+async def _take(
+    connection: AsyncConnection, which: ColumnElement[bool], limit: int, *, owner: str, at: datetime, until: datetime
+) -> list[Row[Any]]:
+    """Claim due rows; in the order in which they were written, as far as it matters."""
+    due = (
+        select(OutboxRow.id)
+        .where(_DUE, which)
+        .order_by(OutboxRow.next_attempt_at, OutboxRow.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    statement = (
+        update(_TABLE)
+        .where(_TABLE.c.id == due.c.id)
+        .values(state="sending", claimed_by=owner, claimed_until=until, attempts=_TABLE.c.attempts + 1)
+        .returning(_TABLE)
+    )
+    return sorted(await connection.execute(statement, {"at": at}), key=lambda row: row.id)
+
+
+async def _write(connection: AsyncConnection, owner: str, marks: Sequence[Mark]) -> list[Mark]:
+    # Few sizes, because each is compiled and prepared once; what is left over has no id and marks nothing.
+    size = 1 << (len(marks) - 1).bit_length()
+    values: dict[str, Any] = {"owner": owner}
+    values |= {f"{name}{n}": None for n in range(len(marks), size) for name in _MARKED}
+    for n, mark in enumerate(sorted(marks, key=lambda mark: mark.claim.id)):
+        values |= {
+            f"id{n}": mark.claim.id,
+            f"attempts{n}": mark.claim.attempts,
+            f"state{n}": mark.state,
+            f"last_error{n}": mark.reason[:400] if mark.reason else None,
+            f"remote_id{n}": _TOKEN + mark.token if mark.token else mark.remote_id,
+            f"sent_at{n}": mark.sent_at,
+            f"next_attempt_at{n}": mark.next_attempt_at,
+        }
+    written = set((await connection.execute(_marking(size), values)).scalars())
+    return [mark for mark in marks if mark.claim.id in written]
+
+
+_MARKED = ("id", "attempts", "state", "last_error", "remote_id", "sent_at", "next_attempt_at")
+
+
+@cache
+def _marking(count: int) -> Update:
+    """Marks so many rows, each in its own way, that are still claimed as they were when they were sent."""
+    told = union_all(
+        *(
+            select(*(bindparam(f"{name}{n}", type_=_TABLE.c[name].type).label(name) for name in _MARKED))
+            for n in range(count)
         )
-        if remote_id is not None:
-            parents[row.id] = remote_id
-    return parents
+    ).subquery("told")
+    kept = ("remote_id", "sent_at", "next_attempt_at")
+    return (
+        update(_TABLE)
+        .where(
+            _TABLE.c.id == told.c.id,
+            _TABLE.c.attempts == told.c.attempts,
+            _TABLE.c.state == "sending",
+            _TABLE.c.claimed_by == bindparam("owner"),
+        )
+        .values(
+            claimed_by=None,
+            claimed_until=None,
+            state=told.c.state,
+            last_error=told.c.last_error,
+            **{name: func.coalesce(told.c[name], _TABLE.c[name]) for name in kept},
+        )
+        .returning(_TABLE.c.id)
+    )
 
 
-def _outgoing(row: OutboxRow, parent_id: str | None) -> Outgoing:
+async def _parents(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> dict[int, str]:
+    """For each row that is no create: the id at the destination of the last request created before it."""
+    if not rows:
+        return {}
+    query = (
+        select(OutboxRow.ticket_number, OutboxRow.destination, OutboxRow.id, OutboxRow.remote_id)
+        .where(
+            OutboxRow.ticket_number.in_({row.ticket_number for row in rows}),
+            OutboxRow.operation == "create",
+            OutboxRow.state == "sent",
+        )
+        .order_by(OutboxRow.id)
+    )
+    created = (await connection.execute(query)).all()
+    return {
+        row.id: remote_id
+        for row in rows
+        for number, destination, earlier, remote_id in created
+        if (number, destination) == (row.ticket_number, row.destination) and earlier < row.id and remote_id is not None
+    }
+
+
+def _outgoing(row: Row[Any], parent_id: str | None) -> Outgoing:
     token = row.remote_id.removeprefix(_TOKEN) if row.remote_id and row.remote_id.startswith(_TOKEN) else None
     return Outgoing(
         key=row.key,

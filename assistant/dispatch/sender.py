@@ -2,13 +2,17 @@
 
 It may be killed anywhere. A row whose sender died is claimed again when its claim lapses; the destination then looks
 up whether the row arrived before it sends it again (`destinations.base.Outgoing.retried`).
+
+How the attempts of a moment ended is noted down together, in the transaction that claims the next rows. Each
+destination has places of its own, so that one that is slow, down or not configured is not in the way of the others.
 """
 
 import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,7 +23,7 @@ from assistant.db.models import now
 from assistant.db.session import Database
 from assistant.dispatch.destinations.base import Destination, DispatchError, Permanent, Retryable
 from assistant.dispatch.metrics import DispatchMetrics
-from assistant.dispatch.outbox import Claim, Outbox
+from assistant.dispatch.outbox import Claim, Mark, Outbox
 from assistant.dispatch.receipts import Receipts
 
 log = structlog.get_logger()
@@ -28,6 +32,9 @@ DEPTH_EVERY_S = 10.0
 TIDY_EVERY_S = 3600.0
 # Far beyond the five minutes in which a signature is valid, so that a delivery repeated by hand is still known.
 RECEIPTS_KEPT = timedelta(days=30)
+# Long enough for several deliveries to end, so that they share a transaction; nobody notices it.
+_GATHER_S = 0.02
+_UNKNOWN_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class Sender:
     """One of any number of senders.
 
     `destinations` by the name in the outbox. `claim_s`: how long a row belongs to a sender that may have died; a send
-    is cut off well before. `concurrency`: rows sent at once. `wake()` makes it look at once.
+    is cut off well before. `concurrency`: rows sent to one destination at once. `wake()` makes it look at once.
     """
 
     def __init__(
@@ -82,6 +89,9 @@ class Sender:
         self._owner = secrets.token_hex(12)
         self._woken = asyncio.Event()
         self._paused: dict[str, datetime] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._taken: Counter[str] = Counter()
+        self._ended: list[Mark] = []
 
     def wake(self) -> None:
         """A row was written: look now instead of at the next round."""
@@ -90,10 +100,18 @@ class Sender:
     async def deliver_due(self) -> int:
         """Send what is due, and what becomes due by that; returns the number of attempts."""
         attempts = 0
-        while claims := await self._claim(self._concurrency):
-            await asyncio.gather(*(self._deliver(claim) for claim in claims))
-            attempts += len(claims)
-        return attempts
+        try:
+            while True:
+                self._woken.clear()
+                count = await self._turn()
+                attempts += count
+                if self._under_way:
+                    await self._woken.wait()
+                    await self._gather()
+                elif not count and not self._ended:
+                    return attempts
+        finally:
+            await self._come_to_rest()
 
     async def tidy(self) -> int:
         """Forget what was kept of signed deliveries longer ago than 30 days; returns how many."""
@@ -101,7 +119,6 @@ class Sender:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop`; what is under way then gets a few seconds to end."""
-        under_way: set[asyncio.Task[None]] = set()
         stopping = asyncio.create_task(self._wake_at(stop))
         depth_at = tidy_at = 0.0
         try:
@@ -114,32 +131,35 @@ class Sender:
                     if time.monotonic() >= tidy_at:
                         await self.tidy()
                         tidy_at = time.monotonic() + TIDY_EVERY_S
-                    free = self._concurrency - len(under_way)
-                    claims = await self._claim(free) if free else []
+                    await self._turn()
                 except Exception as error:
                     # Whatever it is, the next round may do better; a sender that ended would be noticed late.
                     log.error("outbox_unreadable", error=type(error).__name__)
-                    claims = []
-                for claim in claims:
-                    task = asyncio.create_task(self._deliver(claim))
-                    under_way.add(task)
-                    task.add_done_callback(under_way.discard)
-                    # A free place, and perhaps a row that waited for this one.
-                    task.add_done_callback(lambda _: self._woken.set())
                 await self._pause()
         finally:
             stopping.cancel()
-            if under_way:
-                _, left = await asyncio.wait(under_way, timeout=min(5.0, self._send_s))
-                for task in left:
-                    task.cancel()
+            await self._come_to_rest()
+
+    async def _come_to_rest(self) -> None:
+        """What is under way gets a few seconds to end."""
+        if self._under_way:
+            _, left = await asyncio.wait(self._under_way, timeout=min(5.0, self._send_s))
+            for task in left:
+                task.cancel()
+        await self._write_one_by_one()
 
     async def _pause(self) -> None:
         try:
             async with asyncio.timeout(self._idle_s):
                 await self._woken.wait()
         except TimeoutError:
-            pass
+            return
+        await self._gather()
+
+    async def _gather(self) -> None:
+        """Give what is about to end the time to."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=_GATHER_S)
 
     async def _wake_at(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -149,30 +169,62 @@ class Sender:
     def _send_s(self) -> float:
         return self._claim_s * 0.75
 
-    async def _claim(self, limit: int) -> list[Claim]:
+    async def _turn(self) -> int:
+        """Note down what has ended and begin to send what is due; returns how many rows."""
         at = self._clock()
         self._paused = {name: until for name, until in self._paused.items() if until > at}
-        return await self._outbox.claim(
-            self._owner, at=at, claim_s=self._claim_s, limit=limit, without=sorted(self._paused)
-        )
+        going = [name for name in self._destinations if name not in self._paused]
+        ended, self._ended = self._ended, []
+        try:
+            marked, claims = await self._outbox.turn(
+                self._owner,
+                ended,
+                at=at,
+                claim_s=self._claim_s,
+                places={name: self._concurrency - self._taken[name] for name in going},
+                unknown=(list(self._destinations), _UNKNOWN_AT_ONCE),
+            )
+        except BaseException as error:
+            self._ended = ended + self._ended
+            if not ended or not isinstance(error, SQLAlchemyError | OSError):
+                raise
+            # Perhaps only one of them cannot be written.
+            await self._write_one_by_one()
+            return await self._turn()
+        self._show(ended, marked)
+        for claim in claims:
+            self._taken[claim.destination] += 1
+            task = asyncio.create_task(self._deliver(claim))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+            # A free place, and perhaps a row that waited for this one.
+            task.add_done_callback(lambda _: self._woken.set())
+        return len(claims)
+
+    async def _write_one_by_one(self) -> None:
+        """One row that cannot be written must not keep the others; it is found again when its claim lapses."""
+        while self._ended:
+            mark = self._ended.pop(0)
+            try:
+                marked, _ = await self._outbox.turn(
+                    self._owner, [mark], at=self._clock(), claim_s=self._claim_s, places={}
+                )
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("outbox_unwritable", error=type(error).__name__, **_fields(mark.claim))
+            else:
+                self._show([mark], marked)
 
     async def _deliver(self, claim: Claim) -> None:
-        """One attempt. Never raises: what could not be noted down is found again when the claim lapses."""
+        """One attempt. Never raises."""
         started = time.monotonic()
-        fields = {"ticket": claim.outgoing.ticket_number, "operation": claim.outgoing.operation}
         try:
-            try:
-                remote_id = await self._send(claim)
-            except DispatchError as error:
-                await self._note_failure(claim, error)
-                log.warning("dispatch_failed", attempt=claim.attempts, code=error.code, **fields)
-            else:
-                await self._outbox.mark_sent(claim, self._owner, remote_id, at=self._clock())
-                self._metrics.sent.labels(claim.destination, claim.outgoing.operation).inc()
-                log.info("dispatch_sent", attempt=claim.attempts, destination=claim.destination, **fields)
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("outbox_unwritable", error=type(error).__name__, **fields)
+            remote_id = await self._send(claim)
+        except DispatchError as error:
+            self._ended.append(self._failure(claim, error))
+        else:
+            self._ended.append(Mark(claim, "sent", remote_id=remote_id, sent_at=self._clock()))
         finally:
+            self._taken[claim.destination] -= 1
             self._metrics.delivery_s.labels(claim.destination).observe(time.monotonic() - started)
 
     async def _send(self, claim: Claim) -> str:
@@ -191,12 +243,10 @@ class Sender:
             log.error("dispatch_fault", destination=claim.destination, error=type(error).__name__)
             raise Retryable(f"内部错误：{type(error).__name__}。", code="internal") from None
 
-    async def _note_failure(self, claim: Claim, error: DispatchError) -> None:
+    def _failure(self, claim: Claim, error: DispatchError) -> Mark:
+        log.warning("dispatch_failed", attempt=claim.attempts, code=error.code, **_fields(claim))
         if isinstance(error, Permanent) or self._retry.is_last(claim.attempts):
-            if await self._outbox.mark_dead(claim, self._owner, error.reason):
-                self._metrics.dead.labels(claim.destination, error.code).inc()
-                log.error("dispatch_dead", ticket=claim.outgoing.ticket_number, code=error.code)
-            return
+            return Mark(claim, "dead", error.reason, code=error.code)
         delay_s = self._retry.delay_s(claim.attempts) * self._jitter()
         token = None
         if isinstance(error, Retryable):
@@ -206,6 +256,22 @@ class Sender:
                 if token is None:
                     # It asked for patience: that holds for every ticket.
                     self._paused[claim.destination] = self._clock() + timedelta(seconds=error.after_s)
-        self._metrics.failed.labels(claim.destination, error.code).inc()
         at = self._clock() + timedelta(seconds=delay_s)
-        await self._outbox.mark_retry(claim, self._owner, error.reason, next_attempt_at=at, token=token)
+        return Mark(claim, "pending", error.reason, token=token, next_attempt_at=at, code=error.code)
+
+    def _show(self, ended: Sequence[Mark], marked: Sequence[Mark]) -> None:
+        """Count and log what was noted down."""
+        for mark in ended:
+            claim = mark.claim
+            if mark.state == "sent":
+                self._metrics.sent.labels(claim.destination, claim.outgoing.operation).inc()
+                log.info("dispatch_sent", attempt=claim.attempts, destination=claim.destination, **_fields(claim))
+            elif mark.state == "pending":
+                self._metrics.failed.labels(claim.destination, mark.code).inc()
+            elif mark in marked:
+                self._metrics.dead.labels(claim.destination, mark.code).inc()
+                log.error("dispatch_dead", ticket=claim.outgoing.ticket_number, code=mark.code)
+
+
+def _fields(claim: Claim) -> dict[str, str]:
+    return {"ticket": claim.outgoing.ticket_number, "operation": claim.outgoing.operation}

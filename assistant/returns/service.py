@@ -76,8 +76,7 @@ class Learning:
             async with self._db.read() as session:
                 if await store.revision(session) == self._revision:
                     return
-            async with self._db.read() as session:
-                await store.consistent(session)
+            async with self._db.read(consistent=True) as session:
                 revision = await store.revision(session)
                 views = [ProposalView.of(row) for row in await store.rows(session, live=True)]
             self._city.set_learned(learning([view.change for view in views], self._city))
@@ -185,8 +184,7 @@ class Learning:
             raise Conflict("正在试算另一条，请等它结束再试。")
         async with self._trying:
             await self.load()
-            async with self._db.read() as session:
-                await store.consistent(session)
+            async with self._db.read(consistent=True) as session:
                 revision = await store.revision(session)
                 row = await store.get(session, proposal_id)
                 change, numbers, state = Change.from_dict(row.change), list(row.numbers), row.state

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import case, func, select, text, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -40,12 +40,6 @@ async def count_up(session: AsyncSession) -> None:
 async def _count(session: AsyncSession, by: int) -> int:
     counted = update(RoutingRevision).where(RoutingRevision.id == 1).values(revision=RoutingRevision.revision + by)
     return int(await session.scalar(counted.returning(RoutingRevision.revision)) or 0)
-
-
-async def consistent(session: AsyncSession) -> None:
-    """Let all reads of this session see one state (SQLite does so by itself)."""
-    if session.get_bind().dialect.name == "postgresql":
-        await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
 async def rows(session: AsyncSession, *, live: bool = False) -> Sequence[RoutingProposal]:

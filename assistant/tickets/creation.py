@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from assistant.city import City, Place
 from assistant.tickets.deadlines import Span, due_at
-from assistant.tickets.evidence import Embed
+from assistant.tickets.evidence import Tell
 from assistant.tickets.model import NO_PLACE, Ticket, TicketDraft
 from assistant.tickets.numbering import UNKNOWN_DISTRICT, format_number
 from assistant.tickets.routing import Route, Router
@@ -35,16 +35,14 @@ class Creation:
     """Routes requests of one city and seals what only those may see who have to call back."""
 
     def __init__(
-        self, city: City, vault: Vault, choose: Callable[[str, str, str | None], str], embed: Embed | None = None
+        self, city: City, vault: Vault, choose: Callable[[str, str, str | None], str], tell: Tell | None = None
     ) -> None:
         self._city, self._vault, self._choose = city, vault, choose
-        self._router = Router(city, embed)
-
-    def warm(self) -> None:
-        self._router.warm()
+        self._router = Router(city, tell)
+        self.asks_a_model = tell is not None
 
     def route(self, draft: TicketDraft) -> Routed:
-        """Blocks: with the language model for some 10 ms, the first time for seconds."""
+        """Blocks: where it `asks_a_model` for some 10 ms, else for less than one."""
         text = f"{draft.title}\n{draft.description}"
         place = self._city.find_place(draft.place, text, draft.lat, draft.long)
         return Routed(

@@ -1,4 +1,4 @@
-"""What speaks for each rule of the matrix: the category, the words that were said, the likeness of the text.
+"""What speaks for each rule of the matrix: the category, the words that were said, what examples taught.
 
 A log-linear model (conditional maximum likelihood; Berger, Della Pietra and Della Pietra 1996) with a dozen weights
 that a person can read: a rule's score is the sum of the three, and the softmax of the scores is how likely each is.
@@ -8,6 +8,7 @@ that a person can read: a rule's score is the sum of the three, and the softmax 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,15 @@ import numpy.typing as npt
 from assistant.city import City
 from assistant.city_models import Rule
 
-__all__ = ["Embed", "Evidence", "Features", "Weights", "likelihoods", "probabilities_of"]
+__all__ = ["Evidence", "Features", "Tell", "Weights", "likelihoods", "probabilities_of"]
 
 Array = npt.NDArray[np.float64]
-Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
-"""Vectors of length 1, (number of texts, width)."""
+Tell = Callable[[str], Mapping[str, float]]
+"""What was learned from examples: text → name of a rule → log-probability; rules may be missing."""
 
 CLASSES = ("short", "three", "long", "vague")
 """Words by what they are worth: up to two characters, three, more, and those said of other matters too."""
-_WORDS_IN_DESCRIPTION = 40
+_UNTHINKABLE = -12.0  # no rule is told less likely than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Weights:
     level. `second_home`: a rule's further categories against its first. `prior`: power of the category.
     `words`: log-likelihood ratio of one word, by CLASSES. `most`: where all words together level off.
     `unnamed`, `unnamed_matter`: where no word was said, for a rule of a whole category and for one of a matter.
-    `likeness`: of one standard deviation `spread` of the text's likeness to the rules' descriptions.
+    `told`: power of what examples taught.
     """
 
     trust: float
@@ -44,15 +45,14 @@ class Weights:
     most: float
     unnamed: float
     unnamed_matter: float
-    likeness: float = 0.0
-    spread: float = 1.0
+    told: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
     """Of one text, for every rule. `first`, `second`: probability of the rule's first and best further category.
     `sisters`: share of the first category among the categories of the first levels that are likely. `rest`:
-    probability that is not spread over categories. `words`: (CLASSES, rules). `likeness`: less its mean.
+    probability that is not spread over categories. `words`: (CLASSES, rules). `told`: log-probability by examples.
     """
 
     first: Array
@@ -60,7 +60,7 @@ class Features:
     sisters: Array
     rest: float | Array
     words: Array
-    likeness: Array
+    told: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class _Word:
 class Evidence:
     """What a city's matrix, as it stands now, makes of a text."""
 
-    def __init__(self, city: City, embed: Embed | None = None) -> None:
+    def __init__(self, city: City, tell: Tell | None = None) -> None:
         self.rules = city.matrix.rules
         self._index = {f"{level1}/{level2}": n for n, (level1, level2) in enumerate(city.categories)}
         self._labels = tuple(self._index)
@@ -84,24 +84,21 @@ class Evidence:
         self._group = np.array(groups)
         self._size = np.bincount(self._group, minlength=len(city.level1))
         self._first = np.array([self._index[rule.category[0]] for rule in self.rules])
-        self._further = [
-            (n, [self._index[name] for name in rule.category[1:]])
-            for n, rule in enumerate(self.rules)
-            if len(rule.category) > 1
-        ]
+        further = {n: rule.category[1:] for n, rule in enumerate(self.rules) if len(rule.category) > 1}
+        self._having_further = np.array(list(further), np.intp)
+        self._further = np.array([self._index[name] for names in further.values() for name in names], np.intp)
+        self._further_from = np.cumsum([0, *map(len, further.values())])[:-1]
         self._of_matter = np.array([rule.matter is not None for rule in self.rules])
         named = frozenset(word for rule in self.rules for word in rule.words)
         said = [_said(city, rule, named) for rule in self.rules]
         claims = Counter(word for words in said for word in words)
-        # By their first character: a text holds few of all.
+        # By their first two characters: a text holds few of all.
         self._words: dict[str, list[tuple[int, _Word]]] = defaultdict(list)
         for n, (rule, words) in enumerate(zip(self.rules, said, strict=True)):
             for word in words:
                 known = _Word(tuple(word.split("+")), _class(word, rule), 1 / claims[word])
-                self._words[word[0]].append((n, known))
-        self._embed = embed
-        self._descriptions: npt.NDArray[np.float32] | None = None
-        self._told = [_description(rule, words) for rule, words in zip(self.rules, said, strict=True)]
+                self._words[known.parts[0][:2]].append((n, known))
+        self._tell = tell
 
     @property
     def categories(self) -> int:
@@ -121,22 +118,22 @@ class Evidence:
         np.add.at(of_group, self._group, of_category)
         of_group = of_group / max(float(of_group.sum()), 1e-9)
         second = np.zeros(len(self.rules))
-        for n, further in self._further:
-            second[n] = of_category[further].max()
+        if len(self._further):
+            second[self._having_further] = np.maximum.reduceat(of_category[self._further], self._further_from)
         return Features(
             first=of_category[self._first],
             second=second,
             sisters=(of_group / self._size)[self._group][self._first],
             rest=max(0.0, 1 - float(of_category.sum())),
             words=self._found(text, frozenset(ignore)),
-            likeness=self._likeness(text),
+            told=self._told(text),
         )
 
     def _found(self, text: str, ignore: frozenset[str]) -> Array:
         sums = np.zeros((len(CLASSES), len(self.rules)))
         of_rule: dict[int, list[_Word]] = defaultdict(list)
-        for character in set(text):
-            for n, word in self._words.get(character, ()):
+        for beginning in {*text, *map("".join, pairwise(text))}:
+            for n, word in self._words.get(beginning, ()):
                 if all(part in text for part in word.parts) and "+".join(word.parts) not in ignore:
                     of_rule[n].append(word)
         for n, found in of_rule.items():
@@ -146,17 +143,13 @@ class Evidence:
                     sums[word.kind, n] += word.rarity
         return sums
 
-    def warm(self) -> None:
-        """Embed the rules now and not with the first text; blocks for seconds."""
-        self._likeness("。")
-
-    def _likeness(self, text: str) -> Array:
-        if self._embed is None or not text.strip():
+    def _told(self, text: str) -> Array:
+        if self._tell is None or not text.strip():
             return np.zeros(len(self.rules))
-        if self._descriptions is None:
-            self._descriptions = self._embed(self._told)
-        alike = (self._embed([_once(text)])[0] @ self._descriptions.T).astype(np.float64)
-        return np.asarray(alike - alike.mean(), np.float64)
+        told = self._tell(_once(text))
+        # A rule that there were no examples of is neither likely nor unlikely.
+        unknown = float(np.median(list(told.values()))) if told else 0.0
+        return np.array([max(told.get(rule.name, unknown), _UNTHINKABLE) for rule in self.rules])
 
 
 def likelihoods(features: Features, weights: Weights, of_matter: npt.NDArray[np.bool_], categories: int) -> Array:
@@ -168,7 +161,7 @@ def likelihoods(features: Features, weights: Weights, of_matter: npt.NDArray[np.
     levelled = weights.most * np.tanh(said / weights.most)
     silent = np.where(of_matter, weights.unnamed_matter, weights.unnamed)
     score = weights.prior * np.log(prior) + np.where(said > 0, levelled, silent)
-    score = score + weights.likeness * features.likeness / weights.spread
+    score = score + weights.told * features.told
     exponential = np.exp(score - score.max(-1, keepdims=True))
     result: Array = exponential / exponential.sum(-1, keepdims=True)
     return result
@@ -225,10 +218,6 @@ def _class(word: str, rule: Rule) -> int:
     if word in rule.sayings.vague:
         return CLASSES.index("vague")
     return min(max(len(word.replace("+", "")), 2), 4) - 2
-
-
-def _description(rule: Rule, words: Sequence[str]) -> str:
-    return f"{rule.name.rpartition('/')[2]}：" + "、".join(w.replace("+", "") for w in words[:_WORDS_IN_DESCRIPTION])
 
 
 def _once(text: str) -> str:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -73,6 +73,11 @@ class Compared:
 def sound(text: str) -> str:
     """Every Chinese character as the one that stands for all of its sound; others stay as they are."""
     return text.translate(_table())
+
+
+@lru_cache(1024)
+def _sound_of_word(word: str) -> str:
+    return sound(word)
 
 
 def spot_of(place: str | None, text: str, resolve: Callable[[str], Place], *, districts: Mapping[str, str]) -> Spot:
@@ -203,10 +208,14 @@ def _neighbours(one: str, other: str) -> bool:
 
 def _likeness(one: Spot, other: Spot) -> float:
     roads = one.roads | other.roads
-    best = max((_alike(a, b, {a, b} <= roads) for a, b in product(one.names, other.names)), default=0.0)
-    if best < 1 and (_told(one.names, other.written) or _told(other.names, one.written)):
+    mine, hers = one.names - one.roads, other.names - other.roads
+    if not mine or not hers or one.numbers & other.numbers:
+        mine, hers = one.names, other.names
+    # Two estates on one road are two places: the road they share says nothing.
+    best = max((_alike(a, b, {a, b} <= roads) for a, b in product(mine, hers)), default=0.0)
+    if best < 1 and (_told(mine, other.written) or _told(hers, one.written)):
         return max(best, 0.9)
-    if best < _ALIKE and (_told(_heads(one.names), other.written) or _told(_heads(other.names), one.written)):
+    if best < _ALIKE and (_told(_heads(mine), other.written) or _told(_heads(hers), one.written)):
         return 0.8
     return best
 
@@ -367,7 +376,7 @@ def _plain(text: str) -> str:
     heard = sound(text)
     for ending in _MENDED:
         at = -1
-        while (at := heard.find(sound(ending), at + 1)) >= 0:
+        while (at := heard.find(_sound_of_word(ending), at + 1)) >= 0:
             if text[at : at + 2] != "校区":
                 text = text[:at] + ending + text[at + len(ending) :]
     return _NUMERAL.sub(lambda match: str(_value(match[0])), text)
@@ -392,7 +401,7 @@ def _without_district(text: str, districts: Mapping[str, str]) -> tuple[str, str
     """The text without the district that it begins with, and that district."""
     heard = sound(text)
     for word in sorted(districts, key=len, reverse=True):
-        if not heard.startswith(sound(word)):
+        if not heard.startswith(_sound_of_word(word)):
             continue
         rest = text[len(word) :]
         # 金水 is a district in 金水花园路 and none in 金水路.

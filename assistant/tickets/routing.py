@@ -4,24 +4,28 @@ Every rule gets a likelihood (`evidence.py`). Those of rules that lead to the sa
 is the confidence, and below the city's threshold a person decides.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from assistant.city import City, Place
 from assistant.city_models import Category, FirstHandler, Rule
-from assistant.tickets.evidence import Embed, Evidence, Weights, likelihoods, probabilities_of
+from assistant.tickets.evidence import Evidence, Tell, Weights, likelihoods, probabilities_of
 from assistant.tickets.model import Candidate, Routing
 
-__all__ = ["Route", "Router"]
+__all__ = ["Route", "Router", "weights_for"]
 
 # Fitted by benchmarks/routing.py --fit.
-WITH_LIKENESS = Weights(
-    trust=0.9439, family=0.4286, second_home=0.8717, prior=0.4742, words=(1.72, 2.12, 2.53, 0.51), most=9.5261,
-    unnamed=-1.287, unnamed_matter=-1.4604, likeness=1.5881, spread=0.0166,
+BY_PERSON = Weights(
+    trust=0.8877, family=0.4952, second_home=0.8511, prior=2.0343, words=(1.11, 0.82, 1.05, 0.34), most=7.4207,
+    unnamed=-0.5538, unnamed_matter=-1.0986, told=0.8212,
+)  # fmt: skip
+BY_MODEL = Weights(
+    trust=0.8653, family=0.4784, second_home=0.8809, prior=0.2021, words=(1.11, 0.99, 1.89, 0.27), most=7.8187,
+    unnamed=-0.7322, unnamed_matter=-0.5697, told=0.8437,
 )  # fmt: skip
 WORDS_ONLY = Weights(
     trust=0.9569, family=0.4889, second_home=0.8479, prior=0.7672, words=(2.83, 3.29, 4.91, 1.08), most=13.7821,
@@ -30,6 +34,13 @@ WORDS_ONLY = Weights(
 
 
 _DECIDED = 0.5  # threshold for a category that was decided
+
+
+def weights_for(given: Mapping[str, Any], *, taught: bool) -> Weights:
+    """A category that a person chose says more than one that a model read. `given`: confidences of a draft."""
+    if not taught:
+        return WORDS_ONLY
+    return BY_MODEL if given.get("candidates") or "category1" in given else BY_PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +70,36 @@ class _Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class _Leads:
+    """Who leads in one place: `names` in the order of the rules, `of_rule` the index of each rule's unit there."""
+
+    names: tuple[str, ...]
+    of_rule: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
 class _Matrix:
-    """What is prepared of the city's matrix at one revision."""
+    """What is prepared of the city's matrix at one revision. `leads`: by district, filled as they come up."""
 
     revision: int
     evidence: Evidence
     rules: tuple[_Prepared, ...]
+    leads: dict[str | None, _Leads] = field(default_factory=dict)
 
 
 class Router:
     """Applies one city's matrix. Holds no state beside what it has prepared of it."""
 
-    def __init__(self, city: City, embed: Embed | None = None, weights: Weights | None = None) -> None:
-        """`embed`: of the language model, so that likeness counts beside words. `weights`: others than the fitted."""
-        self._city, self._embed = city, embed
+    def __init__(self, city: City, tell: Tell | None = None) -> None:
+        """`tell`: what was learned from the city's examples, so that it counts beside category and words."""
+        self._city, self._tell = city, tell
         self._threshold = city.matrix.threshold
-        self._weights = weights or (WORDS_ONLY if embed is None else WITH_LIKENESS)
         self._matrix = self._prepare()
 
     def _prepare(self) -> "_Matrix":
         revision = self._city.revision
         rules = tuple(self._prepared(rule) for rule in self._city.matrix.rules)
-        return _Matrix(revision, Evidence(self._city, self._embed), rules)
+        return _Matrix(revision, Evidence(self._city, self._tell), rules)
 
     def route(
         self,
@@ -139,10 +158,6 @@ class Router:
             handler_working=bool(handler and handler.working_hours),
         )
 
-    def warm(self) -> None:
-        """Let the language model see the matrix now and not with the first request; blocks for seconds."""
-        self._matrix.evidence.warm()
-
     def unit_of(self, rule: Rule, place: Place) -> str:
         """The unit that leads there when `rule` applies."""
         return self._unit(self._prepared(rule), place)
@@ -163,19 +178,25 @@ class Router:
         chosen = f"{category1}/{category2}"
         likely = probabilities_of(chosen if chosen in inside else category1, inside, given)
         evidence = matrix.evidence
-        found = likelihoods(evidence.features(likely, text), self._weights, evidence.of_matter, evidence.categories)
+        weights = weights_for(given, taught=self._tell is not None)
+        found = likelihoods(evidence.features(likely, text), weights, evidence.of_matter, evidence.categories)
         if self._decided(category1, category2, given):
             own = np.where([chosen in rule.category for rule in evidence.rules], found, 0.0)
             sure = likely.get(chosen, 0.0)
             found = sure * own / own.sum() + (1 - sure) * found
-        shares: dict[str, float] = defaultdict(float)
-        leading: dict[str, _Leading] = {}
-        for prepared, likelihood in zip(matrix.rules, found.tolist(), strict=True):
-            unit = self._unit(prepared, place)
-            shares[unit] += likelihood
-            if unit not in leading or likelihood > leading[unit].likelihood:
-                leading[unit] = _Leading(prepared, unit, likelihood)
-        return sorted(leading.values(), key=lambda one: -shares[one.unit])[:3], shares
+        leads = self._leads(matrix, place)
+        shares = np.bincount(leads.of_rule, found, len(leads.names))
+        first = np.argsort(-shares, kind="stable")[:3].tolist()
+        best = [int(np.argmax(np.where(leads.of_rule == unit, found, -1.0))) for unit in first]
+        ranked = [_Leading(matrix.rules[rule], leads.names[unit]) for unit, rule in zip(first, best, strict=True)]
+        return ranked, {leads.names[unit]: float(shares[unit]) for unit in first}
+
+    def _leads(self, matrix: _Matrix, place: Place) -> _Leads:
+        if place.district not in matrix.leads:
+            units = [self._unit(prepared, place) for prepared in matrix.rules]
+            index = {unit: n for n, unit in enumerate(dict.fromkeys(units))}
+            matrix.leads[place.district] = _Leads(tuple(index), np.array([index[unit] for unit in units]))
+        return matrix.leads[place.district]
 
     def _decided(self, category1: str, category2: str | None, given: Mapping[str, Any]) -> bool:
         """Whether only the category's own rules are asked: a rule decided (dangers), or staff taught the category so
@@ -254,7 +275,6 @@ class _Leading:
 
     prepared: _Prepared
     unit: str
-    likelihood: float
 
 
 def _handler(rule: Rule, text: str) -> FirstHandler | None:

@@ -30,7 +30,7 @@ from assistant.tickets.errors import (
     TicketNotFound,
 )
 from assistant.tickets.errors import TransitionRefused as TransitionRefused
-from assistant.tickets.evidence import Embed
+from assistant.tickets.evidence import Tell
 from assistant.tickets.model import Judgement, Requester, TicketDraft, TicketView
 from assistant.tickets.replay import replay
 from assistant.tickets.states import DRAWN, TRANSITIONS, State
@@ -76,17 +76,13 @@ class TicketService:
         *,
         destination: str = "desk",
         choose_destination: Callable[[str, str, str | None], str] | None = None,
-        embed: Embed | None = None,
+        tell: Tell | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store, self._city, self._vault, self._clock = store, city, vault, clock
         choose = choose_destination or (lambda _unit, _category1, _category2: destination)
-        self._creation = Creation(city, vault, choose, embed)
+        self._creation = Creation(city, vault, choose, tell)
         self._setting = Setting(city, choose, self._creation.service_code)
-
-    async def warm(self) -> None:
-        """Prepare what the first request would wait for."""
-        await asyncio.to_thread(self._creation.warm)
 
     # --- creating --------------------------------------------------------------------------------------------------
 
@@ -101,21 +97,21 @@ class TicketService:
         """
         draft = checked(draft, self._city, self._clock())
         body = self._creation.body_hash(draft)
-        routed = await asyncio.to_thread(self._creation.route, draft)  # before the transaction, which holds locks
+        # Before the transaction, which holds locks. A thread for what takes no time would cost more than it frees.
+        route = self._creation.route
+        routed = await asyncio.to_thread(route, draft) if self._creation.asks_a_model else route(draft)
         for _ in range(_ATTEMPTS):
             moment = self._clock()
             day = moment.astimezone(self._city.zone).date()
             await self._store.open_day(day)
             try:
                 async with self._store.begin() as work:
-                    known = await work.ticket_of_key(key)
-                    if known is not None:
-                        if not hmac.compare_digest(known.request_hash, body):
-                            raise KeyReused
-                        return TicketView.of(known, await work.history(known.number))
+                    running = await work.number_for(key, day)
+                    if running is None:
+                        return await self._known(work, key, body)
                     course = Course(work, self._setting, moment)
                     lead = await self._lead_to_follow(course, draft) if trusted else None
-                    ticket = self._creation.ticket(draft, routed, await work.next_number(day), key, body, moment)
+                    ticket = self._creation.ticket(draft, routed, running, key, body, moment)
                     case = await course.begin(ticket, actor)
                     for other in draft.apart_from:
                         await course.step(case, "keep_apart", Given(into=_clean_number(other)), actor=actor)
@@ -136,6 +132,14 @@ class TicketService:
             except (KeyTaken, StaleTicket):
                 continue
         raise TicketConflict
+
+    @staticmethod
+    async def _known(work: TicketTransaction, key: str, body: str) -> TicketView:
+        known = await work.ticket_of_key(key)
+        assert known is not None  # tickets are never removed
+        if not hmac.compare_digest(known.request_hash, body):
+            raise KeyReused
+        return TicketView.of(known, await work.history(known.number))
 
     async def _lead_to_follow(self, course: Course, draft: TicketDraft) -> Case | None:
         """The ticket to follow; None where it is not acted on any more: a request is never refused for that."""

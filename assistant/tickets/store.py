@@ -49,8 +49,9 @@ class TicketTransaction(Protocol):
 
     async def history(self, number: str) -> list[HistoryEntry]: ...
 
-    async def next_number(self, day: date) -> int:
-        """1, 2, 3, … over the whole city on that day, which `open_day` was called for. Numbers may be left out.
+    async def number_for(self, request_key: str, day: date) -> int | None:
+        """1, 2, 3, … over the whole city on that day, which `open_day` was called for; None where there is a ticket
+        with that key. Numbers may be left out.
 
         A number drawn after another ticket was written is higher than that ticket's.
         """

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from kb.index import Floats
 
 _BLOCK = 512
+# So many scores at once: a base of 100,000 passages must not need gigabytes.
+_MOST_SCORES = 1 << 24
 
 
 def neighbours(vectors: Floats, owner: npt.NDArray[np.int64], count: int) -> Iterator[tuple[int, int]]:
@@ -17,9 +19,10 @@ def neighbours(vectors: Floats, owner: npt.NDArray[np.int64], count: int) -> Ite
     """
     total = len(vectors)
     seen: set[tuple[int, int]] = set()
-    for start in range(0, total, _BLOCK):
-        scores = vectors[start : start + _BLOCK] @ vectors.T
-        scores[owner[start : start + _BLOCK, None] == owner[None, :]] = -2.0
+    block = max(1, min(_BLOCK, _MOST_SCORES // max(total, 1)))
+    for start in range(0, total, block):
+        scores = vectors[start : start + block] @ vectors.T
+        scores[owner[start : start + block, None] == owner[None, :]] = -2.0
         width = min(count, total)
         best = np.argpartition(-scores, width - 1, axis=1)[:, :width]
         for row, candidates in enumerate(best):

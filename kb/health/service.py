@@ -64,6 +64,7 @@ class HealthReport:
 @dataclass(slots=True)
 class _Progress:
     running: bool = False
+    failed: bool = False
     last: HealthReport | None = None
     at: datetime | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -99,6 +100,11 @@ class Health:
         return self._progress.running
 
     @property
+    def failed(self) -> bool:
+        """Whether the last run of this process ended with an error."""
+        return self._progress.failed
+
+    @property
     def last(self) -> tuple[datetime, HealthReport] | None:
         """The last run of this process: when it ended, what came of it."""
         if self._progress.at is None or self._progress.last is None:
@@ -111,6 +117,10 @@ class Health:
             self._progress.running = True
             try:
                 report = await self._check()
+                self._progress.failed = False
+            except Exception:
+                self._progress.failed = True
+                raise
             finally:
                 self._progress.running = False
             self._progress.last, self._progress.at = report, self._clock()
@@ -142,12 +152,11 @@ class Health:
         *,
         kinds: Sequence[str] = (),
         states: Sequence[str] = (),
-        document: str | None = None,
         limit: int | None = None,
     ) -> list[Task]:
         """Tasks, the latest found first; without `kinds` or `states`, of all."""
         async with self._db.read() as session:
-            return await tasks.listed(session, kinds=kinds, states=states, document=document, limit=limit)
+            return await tasks.listed(session, kinds=kinds, states=states, limit=limit)
 
     async def titles(self, ids: Collection[str]) -> dict[str, str]:
         """Titles of those of the documents that still exist, by id."""
@@ -221,7 +230,7 @@ class Health:
         encoder_id = self._encoder_id()
         for start in range(0, len(documents), _DOCUMENTS_AT_ONCE):
             part = {document.id: document for document in documents[start : start + _DOCUMENTS_AT_ONCE]}
-            async with self._db.read() as session:
+            async with self._db.read(consistent=True) as session:
                 for stored in await reading.stored(session, list(part), encoder_id):
                     passages = [p for p in stored.passages if p.id in stored.vectors]
                     if passages:

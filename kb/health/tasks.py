@@ -84,7 +84,8 @@ async def take_in(
     rows = {row.key: row for row in await session.scalars(_locked(session, checked))}
     moment = now()
     counted = Counter[str]()
-    for key, finding in found.items():
+    # In one order, so that two processes do not wait for each other's rows.
+    for key, finding in sorted(found.items()):
         row = rows.get(key)
         if row is None:
             await _insert(session, finding, moment)
@@ -109,7 +110,6 @@ async def listed(
     *,
     kinds: Collection[str] = (),
     states: Collection[str] = (),
-    document: str | None = None,
     limit: int | None = None,
 ) -> list[Task]:
     """Tasks, the latest found first; without `kinds` or `states`, of all."""
@@ -118,12 +118,7 @@ async def listed(
         query = query.where(KbFinding.kind.in_(kinds))
     if states:
         query = query.where(KbFinding.state.in_(states))
-    if limit is not None and document is None:
-        query = query.limit(limit)
-    tasks = [_task(row) for row in await session.scalars(query)]
-    if document is not None:
-        tasks = [task for task in tasks if document in task.documents][:limit]
-    return tasks
+    return [_task(row) for row in await session.scalars(query.limit(limit))]
 
 
 async def counts(session: AsyncSession) -> dict[tuple[str, str], int]:
@@ -150,6 +145,14 @@ async def change(
     row.changed_by, row.changed_at = by, now()
     await session.flush()
     return _task(row)
+
+
+async def forget_questions(session: AsyncSession, oldest: int | None) -> None:
+    """Delete finished tasks that quote only questions before `oldest`, the first that is still kept (None: none is)."""
+    query = select(KbFinding).where(KbFinding.kind == "unanswered", KbFinding.state.not_in(OPEN)).order_by(KbFinding.id)
+    for row in await session.scalars(query):
+        if oldest is None or max(row.detail.get("questions", ()), default=0) < oldest:
+            await session.delete(row)
 
 
 async def last_run(session: AsyncSession) -> datetime | None:

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import StatementError
 
 from assistant.db.models import AuditEntry, Base, TicketDay, now
@@ -26,6 +26,38 @@ async def test_a_transaction_commits_or_leaves_nothing(db: Database) -> None:
             raise RuntimeError
     async with db.read() as session:
         assert list(await session.scalars(select(AuditEntry.user))) == ["kept"]
+
+
+async def test_a_transaction_without_the_orm_commits_or_leaves_nothing(db: Database) -> None:
+    async with db.transaction() as connection:
+        await connection.execute(insert(AuditEntry), {"user": "kept", "event": "e", "object": "o", "success": True})
+    with pytest.raises(RuntimeError):
+        async with db.transaction() as connection:
+            await connection.execute(insert(AuditEntry), {"user": "lost", "event": "e", "object": "o", "success": True})
+            raise RuntimeError
+    async with db.read() as session:
+        assert list(await session.scalars(select(AuditEntry.user))) == ["kept"]
+
+
+@pytest.mark.parametrize("db_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.parametrize("pause_s", [0.0, 60.0])
+async def test_a_connection_that_the_server_closed_is_not_given_out(
+    db: Database, db_url: str, pause_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with db.begin() as session:
+        pid = await session.scalar(text("SELECT pg_backend_pid()"))
+    other = Database(db_url)
+    async with other.begin() as session:
+        await session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+    await other.close()
+    if pause_s:
+        # After a pause the server is asked, whatever the driver has heard.
+        monkeypatch.setattr("asyncpg.Connection.is_closed", lambda _: False)
+        monkeypatch.setattr("assistant.db.session._ASKED_AFTER_S", -1.0)
+    else:
+        await asyncio.sleep(0.2)
+    async with db.begin() as session:
+        assert await session.scalar(text("SELECT pg_backend_pid()")) != pid
 
 
 async def test_times_come_back_zoned_and_naive_ones_are_refused(db: Database) -> None:

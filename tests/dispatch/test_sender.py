@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from sqlalchemy import event
 
 from assistant.db.session import Database
 from assistant.dispatch.destinations.base import Outgoing, Permanent, Sent
 from assistant.dispatch.destinations.log import LogDestination
 from assistant.dispatch.destinations.open311 import Open311Destination
 from assistant.dispatch.metrics import DispatchMetrics
-from assistant.dispatch.outbox import Outbox
+from assistant.dispatch.outbox import Claim, Mark, Outbox
 from assistant.dispatch.sender import RetryPolicy, Sender
 from assistant.open311.services import Attribute, Catalogue, Service
 from tests.dispatch.conftest import Clock, add_rows, add_ticket, at_desk, outbox, until
@@ -278,14 +279,20 @@ async def test_two_senders_share_the_work(db: Database, receiver: Receiver) -> N
 async def test_a_lapsed_claim_is_taken_over_and_the_late_owner_changes_nothing(db: Database, clock: Clock) -> None:
     await add_ticket(db, "ZZ1")
     box = Outbox(db)
-    (lost,) = await box.claim("a", at=clock.at, claim_s=60, limit=9)
-    assert await box.claim("b", at=clock.at, claim_s=60, limit=9) == []
+
+    async def turn(owner: str, *marks: Mark) -> tuple[list[Mark], list[Claim]]:
+        return await box.turn(owner, marks, at=clock.at, claim_s=60, places={"desk": 9})
+
+    _, [lost] = await turn("a")
+    assert await turn("b") == ([], [])
     clock.advance(60)
-    (taken,) = await box.claim("b", at=clock.at, claim_s=60, limit=9)
+    _, [taken] = await turn("b")
     assert not lost.outgoing.retried and taken.outgoing.retried
-    assert not await box.mark_dead(lost, "a", "too late")
-    assert not await box.mark_retry(lost, "a", "too late", next_attempt_at=clock.at)
-    assert await box.mark_sent(taken, "b", "R1", at=clock.at)
+    late = Mark(lost, "dead", "too late"), Mark(lost, "pending", "too late", next_attempt_at=clock.at)
+    for mark in late:
+        assert await turn("a", mark) == ([], [])
+    sent = Mark(taken, "sent", remote_id="R1", sent_at=clock.at)
+    assert await turn("b", sent) == ([sent], [])
     assert [(row.state, row.remote_id) for row in await outbox(db)] == [("sent", "R1")]
 
 
@@ -327,6 +334,65 @@ async def test_a_fault_in_one_row_does_not_stop_the_others(db: Database, clock: 
     assert fourth.state == "pending" and "unknown" in str(fourth.last_error)
     assert metrics.sent.labels("desk", "create")._value.get() == 1
     assert metrics.failed.labels("desk", "internal")._value.get() == 1
+
+
+async def test_a_destination_that_hangs_does_not_hold_up_another(db: Database) -> None:
+    class Hanging(LogDestination):
+        def __init__(self) -> None:
+            self.go_on = asyncio.Event()
+
+        async def send(self, row: Outgoing) -> Sent:
+            await self.go_on.wait()
+            return await super().send(row)
+
+    hanging, stop = Hanging(), asyncio.Event()
+    for n in range(6):
+        await add_ticket(db, f"ZZ{n}", destination="hanging" if n < 4 else "desk")
+    sender = Sender(db, {"hanging": hanging, "desk": LogDestination()}, concurrency=2, idle_s=0.05)
+    running = asyncio.create_task(sender.run(stop))
+
+    async def states() -> list[str]:
+        return [row.state for row in await outbox(db)]
+
+    async def others_sent() -> bool:
+        return (await states())[4:] == ["sent", "sent"]
+
+    async def all_sent() -> bool:
+        return set(await states()) == {"sent"}
+
+    await until(others_sent)
+    assert (await states())[:4] == ["sending", "sending", "pending", "pending"], "each has places of its own"
+    hanging.go_on.set()
+    await until(all_sent)
+    stop.set()
+    await asyncio.wait_for(running, 10)
+
+
+async def test_rows_without_a_destination_are_put_off_together(db: Database, clock: Clock) -> None:
+    for n in range(30):
+        await add_ticket(db, f"ZZ{n:02}", destination="unknown")
+    await add_ticket(db, "ZZ99")
+    commits: list[object] = []
+    event.listen(db.engine.sync_engine, "commit", commits.append)
+    await Sender(db, {"desk": LogDestination()}, clock=clock, concurrency=1, jitter=lambda: 1.0).deliver_due()
+    *unknown, known = await outbox(db)
+    assert known.state == "sent"
+    assert {(row.state, row.attempts, row.next_attempt_at) for row in unknown} == {
+        ("pending", 1, clock.at + timedelta(seconds=2))
+    }
+    assert len(commits) <= 5
+
+
+@pytest.mark.parametrize("db_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+async def test_an_answer_that_cannot_be_noted_down_does_not_keep_the_others(db: Database, clock: Clock) -> None:
+    class Verbose(LogDestination):
+        async def send(self, row: Outgoing) -> Sent:
+            return Sent("R" * 200 if row.ticket_number == "ZZ1" else "R")
+
+    for n in range(3):
+        await add_ticket(db, f"ZZ{n}")
+    await Sender(db, {"desk": Verbose()}, clock=clock).deliver_due()
+    assert [row.state for row in await outbox(db)] == ["sent", "sending", "sent"], "its claim will lapse"
 
 
 def test_the_retry_policy_doubles_up_to_its_limit() -> None:

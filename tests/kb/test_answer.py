@@ -90,8 +90,8 @@ def test_the_shipped_calibration_weighs_known_signals() -> None:
     calibration = Calibration.load()
     assert set(calibration.weights) <= {f.name for f in fields(Signals)}
     assert 0 < calibration.threshold < 1
-    strong = Signals(dense=0.93, lead=0.06, sparse=1.5, coverage=1.0, passage_coverage=1.0)
-    weak = Signals(dense=0.84, lead=0.0, sparse=0.1, coverage=0.0, passage_coverage=0.0)
+    strong = Signals(0.93, 0.06, 1.5, 1.0, 1.0, value=8.0, margin=0.8, says=1.0)
+    weak = Signals(0.84, 0.0, 0.1, 0.0, 0.0, value=6.0, margin=0.0, says=0.0)
     assert calibration.confidence(strong) > calibration.threshold > calibration.confidence(weak)
 
 
@@ -100,7 +100,7 @@ def test_with_another_encoder_the_words_decide_alone() -> None:
     assert calibration.of(calibration.encoder) is calibration
     other = calibration.of("another")
     assert other is not calibration
-    assert not {"dense", "lead"} & set(other.weights)
+    assert not {"dense", "lead", "value", "margin"} & set(other.weights)
 
 
 _GUIDE = (

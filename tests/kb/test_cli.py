@@ -67,6 +67,16 @@ def test_import_list_and_search(run: Runner, files: Path) -> None:
     assert "居民供热办法" in out
 
 
+def test_brackets_in_a_document_are_no_markup(run: Runner, files: Path) -> None:
+    (files / "a.md").write_text("# 办法[/b]\n见[a]附件[/i]。", encoding="utf-8")
+    code, out, _ = run("import", str(files), "--dry-run")
+    assert code == 0
+    assert "办法[/b]" in out
+    assert "见[a]附件[/i]。" in out
+    assert run("import", str(files))[0] == 0
+    assert "办法[/b]" in run("list")[1]
+
+
 def test_a_dry_run_shows_the_passages_and_stores_nothing(run: Runner, files: Path) -> None:
     code, out, _ = run("import", str(files), "--dry-run", "--json")
     assert code == 0

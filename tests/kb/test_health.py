@@ -257,6 +257,15 @@ def _slow_linkage(alike: np.ndarray, threshold: float) -> list[list[int]]:
     return sorted(found)
 
 
+def test_neighbours_are_the_same_however_many_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(5)
+    vectors = chance.normal(size=(60, 8)).astype(np.float32)
+    owner = np.repeat(np.arange(20), 3)
+    at_once = set(neighbours(vectors, owner, 4))
+    monkeypatch.setattr("kb.health.near._MOST_SCORES", 120)
+    assert set(neighbours(vectors, owner, 4)) == at_once != set()
+
+
 def test_neighbours_are_of_other_documents_and_come_once() -> None:
     vectors = HashEncoder().embed(["甲乙丙", "甲乙丁", "甲乙戊", "庚辛壬"], "passage")
     pairs = list(neighbours(vectors, np.array([0, 0, 1, 2]), 1))
@@ -453,6 +462,12 @@ async def test_unanswered_questions_become_one_task_that_grows_and_ends(nights: 
     await nights.kb.import_documents([NewDocument("pile", "小区充电桩安装申请办法", text)], publish=True)
     (ended,) = await nights.check("unanswered")
     assert (ended.state, ended.changed_by) == ("已处理", "自动")
+    await nights.answers.forget_old()
+    assert await nights.health.tasks(kinds=["unanswered"]) == [ended]
+    async with nights.db.begin() as session:
+        await session.execute(update(KbUnanswered).values(asked_at=now() - timedelta(days=91)))
+    await nights.answers.forget_old()
+    assert await nights.health.tasks(kinds=["unanswered"]) == [], "what it quotes is older than may be kept"
 
 
 async def test_questions_are_forgotten_after_ninety_days(nights: Nights) -> None:
@@ -512,7 +527,11 @@ async def test_a_process_that_fails_is_an_error_and_changes_no_task(nights: Nigh
     with pytest.raises(RuntimeError):
         await nights.health.check()
     assert not nights.health.running
+    assert nights.health.failed
     assert await nights.health.tasks() == [task]
+    nights.health._look = in_this_process
+    await nights.check()
+    assert not nights.health.failed
 
 
 def test_a_finding_is_named_by_what_it_is_about() -> None:

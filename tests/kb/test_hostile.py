@@ -9,6 +9,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import docx
 import pytest
 
 from kb import untrusted
+from kb.documents import NewDocument
 from kb.untrusted import MEMORY_BYTES, UntrustedReader, read_untrusted_paths
 from tests.kb.files import book, packed, pdf_from, pdf_of, stream
 
@@ -175,6 +177,19 @@ def test_the_batch_goes_on_after_a_child_died(reader: UntrustedReader) -> None:
     found = reader.read("包.zip", data)
     assert [d.title for d in found.documents] == ["甲办法", "丙办法", "戊。"]
     assert [r.name for r in found.refused] == ["包.zip/b.md", "包.zip/d.md"]
+
+
+def test_nothing_remains_of_a_file_that_ended_its_reader_half_way(
+    reader: UntrustedReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = asdict(NewDocument("half", "甲办法", "正文。"))
+    said: list[dict[str, Any] | None] = [{"file": "a.zip/a.csv"}, {"document": row}, None]
+    said += [{"file": "a.zip/b.csv"}, {"document": row | {"id": "whole"}}, {"end": True}]
+    monkeypatch.setattr(UntrustedReader, "_message", lambda *_: said.pop(0))
+    found = reader.read("a.zip", b"x")
+    reader.close()
+    assert [d.id for d in found.documents] == ["whole"]
+    assert [r.name for r in found.refused] == ["a.zip/a.csv"]
 
 
 def test_an_archive_of_nothing_but_killers_is_given_up(

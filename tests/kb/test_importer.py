@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 from datetime import date
 from pathlib import Path
@@ -162,6 +163,17 @@ def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
     sources, notes = found_in([tmp_path])
     assert [source.name for source in sources] == ["a.md", "b.doc"]
     assert "1 个文件" in notes[0].text and "c.png" in notes[0].text
+
+
+def test_names_that_a_chinese_windows_wrote_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode("政策".encode("gb18030"))
+    folder.mkdir()
+    for name in ("供热办法.txt", "坏.png"):
+        (folder / os.fsdecode(name.encode("gb18030"))).write_bytes(b"x")
+    (source,), (note,) = found_in([tmp_path])
+    assert source.name == "政策/供热办法.txt"
+    assert source.load() == b"x"
+    assert "政策/坏.png" in note.text
 
 
 def test_what_no_database_takes_is_left_out() -> None:

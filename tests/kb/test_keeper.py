@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from assistant.db.session import Database
-from kb import index_file, keeper
+from kb import index_file, keeper, store
 from kb.documents import NewDocument, Passage
 from kb.index_file import IndexFileBroken
 from kb.search import Filters, Hit
@@ -59,6 +59,16 @@ async def test_after_any_changes_it_finds_what_a_new_index_finds(
         for question in ("室内温度不低于20摄氏度", "家里不热找谁"):
             assert _same(await base.search(question, top_k=30)) == _same(await fresh.search(question, top_k=30))
     await base.settled()
+
+
+async def test_one_reading_sees_one_state(db: Database) -> None:
+    async with db.read(consistent=True) as session:
+        before = await store.revision(session)
+        async with db.begin() as other:
+            await store.count_up(other)
+        assert await store.revision(session) == before
+    async with db.read() as session:
+        assert await store.revision(session) == before + 1
 
 
 async def test_a_change_reads_only_what_changed(

@@ -89,6 +89,19 @@ async def test_superseding_can_be_taken_back(base: KnowledgeBase) -> None:
     assert {hit.document.id for hit in await base.search(QUESTION)} == {"old", "new"}
 
 
+async def test_what_was_taken_out_of_use_does_not_come_back_with_its_superseding(base: KnowledgeBase) -> None:
+    await base.import_documents([heating("old"), heating("new", degrees=20, valid_from=TODAY)], publish=True)
+    await base.suspend("old")
+    await base.move("old", "supersede", successor="new")
+    await base.edit("old", {"owner": "陈编辑"}, base_version=2)
+    back = await base.move("old", "undo_supersede")
+    assert (back.status, back.valid_to, back.superseded_by) == ("suspended", None, None)
+    assert await _cited(base) == {"new"}
+    await base.publish("old")
+    await base.move("old", "supersede", successor="new")
+    assert (await base.move("old", "undo_supersede")).status == "published"
+
+
 async def test_another_successor_may_be_named(base: KnowledgeBase) -> None:
     early, late = heating("early", valid_from=TODAY - 40 * DAY), heating("late", valid_from=TODAY + 10 * DAY)
     await base.import_documents([heating("old"), early, late], publish=True)
@@ -168,6 +181,19 @@ async def test_the_end_of_what_will_be_superseded_may_be_moved_but_not_taken_awa
         await base.edit("old", {"valid_to": None}, base_version=2)
     edited = await base.edit("old", {"valid_to": TODAY + 20 * DAY}, base_version=2)
     assert (edited.valid_to, edited.superseded_by) == (TODAY + 20 * DAY, "new")
+
+
+async def test_an_earlier_version_brings_no_earlier_end_back(base: KnowledgeBase) -> None:
+    begins = TODAY + 10 * DAY
+    old = heating("old", degrees=17, valid_to=TODAY + 400 * DAY)
+    await base.import_documents([old, heating("new", degrees=20, valid_from=begins)], publish=True)
+    await base.edit("old", {"text": heating(degrees=16).text}, base_version=1)
+    await base.move("old", "supersede", successor="new")
+    back = await base.restore("old", 1, base_version=3, by="陈编辑")
+    assert (back.version, back.valid_to, back.superseded_by) == (4, begins - DAY, "new")
+    assert (await base.version("old")).text == old.text
+    await base.move("old", "undo_supersede")
+    assert (await base.restore("old", 1, base_version=5)).valid_to == TODAY + 400 * DAY
 
 
 async def test_what_ran_out_is_only_published_again_with_a_later_end(base: KnowledgeBase) -> None:

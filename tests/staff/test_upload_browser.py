@@ -100,3 +100,17 @@ def test_what_is_left_out_and_what_is_refused_is_told(upload: Page, tmp_path: Pa
     expect(upload.locator("summary")).to_have_count(1)
     assert _fits(upload)
     picture(upload, f"upload-zip-{width}")
+
+
+def test_nothing_of_the_file_before_remains_in_the_form(upload: Page, tmp_path: Path) -> None:
+    about = "---\ntitle: 停车收费办法\ndocument_number: 示例〔2026〕1号\nvalid_from: 2020-01-01\n---\n停车按小时收费。"
+    _choose(upload, tmp_path, "停车.md", about.encode())
+    expect(upload.get_by_label("标题（必填）")).to_have_value("停车收费办法")
+    expect(upload.get_by_label("生效日期")).to_have_value("2020-01-01")
+    upload.get_by_label("发文单位").fill("市城管局")
+    _choose(upload, tmp_path, "夜市.md", "# 夜市管理办法\n夜市十一点收摊。".encode())
+    expect(upload.get_by_label("标题（必填）")).to_have_value("夜市管理办法")
+    expect(upload.get_by_label("生效日期")).to_have_value("")
+    expect(upload.get_by_label("文号")).to_have_value("")
+    expect(upload.get_by_label("发文单位")).to_have_value("市城管局")
+    expect(upload.locator(".preview")).to_have_count(1)

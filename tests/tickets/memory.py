@@ -105,7 +105,9 @@ class MemoryStore:
     async def history(self, number: str) -> list[HistoryEntry]:
         return [entry for owner, entry in self.events if owner == number]
 
-    async def next_number(self, day: date) -> int:
+    async def number_for(self, request_key: str, day: date) -> int | None:
+        if await self.ticket_of_key(request_key):
+            return None
         self.sequences[day] += 1
         return self.sequences[day]
 

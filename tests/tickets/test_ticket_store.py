@@ -9,8 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import event, func, select
 
 from assistant.city import City
 from assistant.crypto import Vault
@@ -135,20 +134,15 @@ async def test_two_at_once_one_wins_and_the_other_gets_the_state(service: Ticket
     assert len(view.history) == 4
 
 
-async def test_nothing_is_left_when_the_transaction_fails_late(
-    db: Database, service: TicketService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = AsyncSession.flush
-
-    async def broken_outbox(self: AsyncSession, *args: object) -> None:
-        if any(isinstance(each, models.OutboxRow) for each in self.new):
+async def test_nothing_is_left_when_the_transaction_fails_late(db: Database, service: TicketService) -> None:
+    def broken_outbox(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("INSERT INTO outbox"):
             raise OSError("disk full")
-        await real(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(AsyncSession, "flush", broken_outbox)
+    event.listen(db.engine.sync_engine, "before_cursor_execute", broken_outbox)
     with pytest.raises(OSError, match="disk full"):
         await service.submit(draft(), key="k", actor="resident")
-    monkeypatch.undo()
+    event.remove(db.engine.sync_engine, "before_cursor_execute", broken_outbox)
     for table in (models.Ticket, models.TicketEvent, models.OutboxRow):
         assert await _count(db, table) == 0
     await service.submit(draft(), key="k", actor="resident")

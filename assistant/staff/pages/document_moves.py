@@ -106,6 +106,8 @@ class Moves:
 
 
 def _said(transition: Transition, document: Document) -> str:
+    if transition.operation == "undo_supersede" and document.status == "suspended":
+        return "已撤销替代。它在替代之前是停用的，仍然停用。"
     if transition.operation != "supersede":
         return _SAID[transition.operation]
     if document.status == "published":

@@ -9,8 +9,7 @@ from assistant.staff.labels import local_time
 from assistant.staff.pages.parts import Text, box, button, card, cell, empty, frame, link
 from assistant.staff.pages.visit import Visit, staff_href
 from kb.compare import Comparison, Gap, Line, shortened
-from kb.documents import FIELD_NAMES
-from kb.errors import DocumentNotFound, VersionNotFound
+from kb.errors import DocumentNotFound
 from kb.versions import VersionInfo, author
 
 _MARKS = {"added": "＋ 新增", "removed": "－ 删去", "same": "未变"}
@@ -78,13 +77,10 @@ class VersionsView:
             draw_comparison(comparison)
 
     async def restore(self) -> None:
-        number = int(self._back.value)
-        version = await self.visit.services.kb.version(self.id, number)
-        if version.number != number:
-            raise VersionNotFound()
-        changes = {name: version.fields[name] for name in FIELD_NAMES} | {"text": version.text}
         newest = self._versions[0].number
-        await self.visit.services.kb.edit(self.id, changes, base_version=newest, by=self.visit.user.name)
+        await self.visit.services.kb.restore(
+            self.id, int(self._back.value), base_version=newest, by=self.visit.user.name
+        )
         await self.visit.audit("kb.edit", self.id)
         ui.navigate.to(f"/knowledge/{quote(self.id)}")
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from urllib.parse import quote
 
+import structlog
 from fastapi import Request
 from nicegui import ui
 
@@ -13,6 +14,8 @@ from assistant.staff.pages.parts import Text, box, button, card, empty, frame, l
 from assistant.staff.pages.visit import Visit, staff_href
 from kb.health.finding import KIND_NAMES, KINDS
 from kb.health.tasks import BY_ITSELF, OPEN, STATES, Task
+
+log = structlog.get_logger()
 
 REFRESH_S = 3.0
 SHOWN = 50
@@ -61,9 +64,16 @@ async def _start(visit: Visit) -> None:
         return
     work: asyncio.Task[object] = asyncio.create_task(health.check())
     _running.add(work)
-    work.add_done_callback(_running.discard)
+    work.add_done_callback(_ended)
     await visit.audit("kb.health", "all")
     ui.notify("开始体检，文件多时要几分钟，可以先做别的。", type="positive", position="top")
+
+
+def _ended(work: asyncio.Task[object]) -> None:
+    _running.discard(work)
+    if not work.cancelled() and (error := work.exception()):
+        # The page says that it failed; the text of an error may hold what a resident asked.
+        log.error("kb_health_failed", error=type(error).__name__)
 
 
 class TaskList:
@@ -101,7 +111,7 @@ class TaskList:
         found = await health.tasks(kinds=kinds, states=states, limit=SHOWN + 1)
         titles = await health.titles({document for task in found for document in task.documents})
         self._draw_cards(found[:SHOWN], titles)
-        shown = (counts, health.last, len(found))
+        shown = (counts, health.last, health.failed, len(found))
         if shown == self._shown:
             return
         self._shown = shown
@@ -135,6 +145,10 @@ class TaskList:
 
     def _draw_summary(self, counts: dict[tuple[str, str], int]) -> None:
         last = self.visit.services.kb_health.last
+        if self.visit.services.kb_health.failed:
+            with box("line"):
+                tag("没有完成", "bad")
+                Text("span", "上一次体检中途出错，下面还是以前的结果。请再试一次；还不行，请联系管理员。")
         with box("line"):
             for kind in KINDS:
                 if number := sum(counts.get((kind, state), 0) for state in OPEN):

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -17,7 +18,7 @@ from assistant.staff.pages.parts import Text, box, button, card, frame, link, ta
 from assistant.staff.pages.visit import Visit, staff_href
 from kb.documents import NewDocument
 from kb.importer import FileReading
-from kb.passages import split
+from kb.passages import Piece, split
 from kb.service import ImportReport
 from kb.sheets import TEMPLATE_NAME, template
 from kb.untrusted import read_untrusted
@@ -30,6 +31,8 @@ _SHOWN_DOCUMENTS = 30
 _SHOWN_PASSAGES = 40
 _SHOWN_REFUSED = 10
 _OPEN_UP_TO = 1
+# Threads of their own: archives that take minutes must not keep those that answer residents.
+_READERS = ThreadPoolExecutor(2, thread_name_prefix="upload")
 _MEGABYTES = MAX_UPLOAD_BYTES // 1024 // 1024
 
 
@@ -54,6 +57,8 @@ class UploadForm:
         self.visit = visit
         self._documents: list[NewDocument] = []
         self._many = False
+        self._latest: UploadEventArguments | None = None
+        self._filled: dict[int, str | None] = {}
 
     def open(self) -> None:
         with card("1. 选择文件"):
@@ -100,7 +105,7 @@ class UploadForm:
 
     async def _received(self, event: UploadEventArguments) -> None:
         name = event.file.name
-        self._documents = []
+        self._documents, self._latest = [], event
         # Ready for another file; what became of this one stands below.
         self._upload.reset()
         for shown in (self._status, self._passages, self._result):
@@ -109,13 +114,17 @@ class UploadForm:
         with self._status, box("line"):
             ui.spinner(size="sm")
             Text("span", f"正在读取 {name}……")
-        reading = await asyncio.to_thread(read_untrusted, name, await event.file.read())
+        data = await event.file.read()
+        reading, pieces = await asyncio.get_running_loop().run_in_executor(_READERS, _read, name, data)
+        if self._latest is not event:
+            # Another file was chosen meanwhile, and only one may be what is shown and saved.
+            return
         self._documents = reading.documents
         self._many = Path(name).suffix.lower() in _OF_MANY
         self._tell(name, reading)
         if reading.documents:
             self._fill(reading.documents[0])
-            self._show_passages()
+            self._show_passages(pieces)
 
     def _tell(self, name: str, reading: FileReading) -> None:
         self._status.clear()
@@ -132,13 +141,12 @@ class UploadForm:
                 _line("无法使用", "bad", f"还有 {len(reading.refused) - _SHOWN_REFUSED} 处，改好后请再传一次。")
 
     def _fill(self, read: NewDocument) -> None:
-        """What the file says of itself, where nobody has written something."""
+        """What the file says of itself, where nobody has written something; nothing of the file before remains."""
         self._title.set_visibility(not self._many)
         self._number.set_visibility(not self._many)
         self._hint.set_visibility(self._many)
         if self._many:
             self._hint.set_text("文件里各条自己写了的，以文件为准；没有写的，用这里填的。")
-            return
         for field, value in (
             (self._title, read.title),
             (self._issuer, read.issuer),
@@ -147,29 +155,27 @@ class UploadForm:
             (self._to, read.valid_to),
             (self._category, read.category if read.category in self.visit.services.city.level1 else None),
         ):
-            if value and not field.value:
-                field.value = str(value)
+            if not field.value or field.value == self._filled.get(field.id):
+                field.value = self._filled[field.id] = str(value) if value and not self._many else None
 
-    def _show_passages(self) -> None:
+    def _show_passages(self, pieces: list[list[Piece]]) -> None:
         """What would be stored, before it is."""
         self._check.set_visibility(True)
-        shown = self._documents[:_SHOWN_DOCUMENTS]
         with self._passages:
             Text("p", "助手按段落查找和引用。切得不对，请改原文再传。", "muted")
-            for document in shown:
-                pieces = split(document.text, document.title)
+            for document, cut in zip(self._documents, pieces, strict=False):
                 with box("preview", "details") as details:
                     if len(self._documents) <= _OPEN_UP_TO:
                         details.props("open")
-                    Text("summary", f"{document.title}（{len(pieces)} 段）")
-                    for number, piece in enumerate(pieces[:_SHOWN_PASSAGES], start=1):
+                    Text("summary", f"{document.title}（{len(cut)} 段）")
+                    for number, piece in enumerate(cut[:_SHOWN_PASSAGES], start=1):
                         with box("passage"):
                             Text("h3", piece.article or f"第 {number} 段")
                             Text("p", piece.text, "pre")
-                    if len(pieces) > _SHOWN_PASSAGES:
-                        Text("p", f"还有 {len(pieces) - _SHOWN_PASSAGES} 段，保存后可以看全部。", "muted")
-            if len(self._documents) > len(shown):
-                Text("p", f"还有 {len(self._documents) - len(shown)} 份没有列出。", "muted")
+                    if len(cut) > _SHOWN_PASSAGES:
+                        Text("p", f"还有 {len(cut) - _SHOWN_PASSAGES} 段，保存后可以看全部。", "muted")
+            if len(self._documents) > len(pieces):
+                Text("p", f"还有 {len(self._documents) - len(pieces)} 份没有列出。", "muted")
 
     async def save(self) -> None:
         if not self._documents:
@@ -227,11 +233,13 @@ class UploadForm:
             bar.value = done / max(total, 1)
             count.set_text(f"正在保存 {done} / {total}……")
 
+        saved = self._latest
         report = await self.visit.services.kb.import_documents(
             documents, publish=False, progress=step, by=self.visit.user.name
         )
         await self.visit.audit("kb.import_drafts", f"{report.added + report.updated} of {len(documents)}")
-        self._documents = []
+        if self._latest is saved:
+            self._documents = []
         self._report(report)
 
     def _report(self, report: ImportReport) -> None:
@@ -251,6 +259,12 @@ class UploadForm:
 
     def _days(self) -> tuple[date | None, date | None]:
         return _day(self._from.value, "生效日期"), _day(self._to.value, "失效日期")
+
+
+def _read(name: str, data: bytes) -> tuple[FileReading, list[list[Piece]]]:
+    """What a file holds, and the passages of the documents that are shown."""
+    reading = read_untrusted(name, data)
+    return reading, [split(document.text, document.title) for document in reading.documents[:_SHOWN_DOCUMENTS]]
 
 
 def _line(state: str, tone: str, words: str) -> None:
