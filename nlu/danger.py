@@ -8,6 +8,7 @@ the model.
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 LONGEST = 80
 """Characters up to which a message is short."""
@@ -49,6 +50,21 @@ _CLAUSE = re.compile(r"[，,。！!？?；;\n]+")
 
 def acute(text: str) -> bool:
     """Whether a short message speaks of danger that is there now."""
-    if len(text) > LONGEST:
-        return False
-    return any(_SIGNS.search(clause) and not _CALM.search(clause) for clause in _CLAUSE.split(text))
+    return signs(text) is Signs.ACUTE
+
+
+class Signs(StrEnum):
+    """What the words say; also the name of the threshold that the model's probability is held against."""
+
+    NONE = "danger"
+    ACUTE = "danger_with_signs"
+    CALMED = "danger_when_calmed"
+    """Signs, but only of what is past, absent, feared or a matter of rules."""
+
+
+def signs(text: str) -> Signs:
+    """Which signs a short message has; a long one has none."""
+    found = [clause for clause in _CLAUSE.split(text) if _SIGNS.search(clause)] if len(text) <= LONGEST else []
+    if not found:
+        return Signs.NONE
+    return Signs.CALMED if all(_CALM.search(clause) for clause in found) else Signs.ACUTE

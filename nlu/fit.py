@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 
-from nlu import ngrams
+from nlu import danger, ngrams
 from nlu.heads import quantised, softmax
 
 Floats = npt.NDArray[np.float32]
@@ -162,25 +163,35 @@ def rejection_threshold(head: FittedHead, most: float, *, outside: str) -> float
 
 
 def danger_thresholds(
-    probabilities: Floats, signs: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], least: float
-) -> tuple[float, float]:
-    """The thresholds (without signs of danger, with them) that find the most dangers while at least the share `least`
-    of the alarms is right.
+    probabilities: Floats, signs: Sequence[danger.Signs], truth: npt.NDArray[np.bool_], least: float
+) -> dict[danger.Signs, float]:
+    """The thresholds, by what the words say, that find the most dangers while at least the share `least` of the alarms
+    is right: lowest with words of acute danger, highest where these are calmed.
 
     Args:
-        probabilities: of danger, one for each judging row.
-        signs: whether the row holds words of acute danger.
+        probabilities: of danger, one for each judging row, as `signs` and `truth`.
     """
     limits = np.concatenate([np.arange(0.01, 0.1, 0.01), np.arange(0.1, 0.96, 0.05)])
-    best, chosen = (-1.0, -1.0), (0.5, 0.5)
-    for plain in limits:
-        for with_signs in limits[limits <= plain]:
-            guess = probabilities >= np.where(signs, with_signs, plain)
-            recall = float(guess[truth].mean())
-            precision = float(truth[guess].mean()) if guess.any() else 0.0
-            quality = (recall, precision) if precision >= least else (0.0, precision)
-            if quality > best:
-                best, chosen = quality, (round(float(plain), 2), round(float(with_signs), 2))
+    said = np.array([sign.value for sign in signs])
+    groups = {sign: said == sign.value for sign in danger.Signs}
+    # Alarms and right alarms of each group at each limit: the three are chosen together from these counts.
+    counted = {
+        sign: np.array(
+            [[(alarm & here).sum(), (alarm & here & truth).sum()] for alarm in probabilities >= limits[:, None]]
+        )
+        for sign, here in groups.items()
+    }
+    best, chosen = (-1.0, -1.0), dict.fromkeys(danger.Signs, 0.5)
+    for p, s, c in product(range(len(limits)), repeat=3):
+        if not s <= p <= c:
+            continue
+        of = {danger.Signs.NONE: p, danger.Signs.ACUTE: s, danger.Signs.CALMED: c}
+        alarms, right = sum(counted[sign][n] for sign, n in of.items())
+        recall, precision = right / max(truth.sum(), 1), right / max(alarms, 1)
+        quality = (recall, precision) if precision >= least else (0.0, precision)
+        if quality > best:
+            best = quality
+            chosen = {sign: round(float(limits[n]), 2) for sign, n in of.items()}
     return chosen
 
 

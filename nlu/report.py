@@ -37,6 +37,7 @@ _THRESHOLDS = {
     "category2": "把握低于它的二级类别留空，由人来选。取采信的回答达到规定正确率的最低值。",
     "danger": "文字里没有危险字样时，危险的概率达到它就按特急处理。与下一项一起选：先保证规定的找全率，再求误报最少。",
     "danger_with_signs": "文字里有危险字样时用的门槛，不高于上一项。",
+    "danger_when_calmed": "有危险字样，但说的是过去、没有、担心或规定时用的门槛，不低于第一项。",
     "requests_price": "一段话里每换一件事的代价，越高越不容易拆成几件。在没有训练过的拼接留言和只说一件事的公开留言上"
     "选，使类别集合的 F1 最高。",
     "requests": "拆出来的另一件事至少要有这样的把握。与上一项一起选。",
@@ -141,11 +142,10 @@ def _measured(run: Run) -> dict[str, str]:
 
 def _dangers_found(head: FittedHead, chosen: Mapping[str, float]) -> str:
     sure = head.probabilities[:, head.config["labels"].index(labels.DANGER)]
-    signs = np.array([danger.acute(text) for text in head.judged_texts])
-    taken = sure >= np.where(signs, chosen.get("danger_with_signs", chosen["danger"]), chosen["danger"])
+    taken = sure >= np.array([chosen.get(danger.signs(text), chosen["danger"]) for text in head.judged_texts])
     truth = np.array([label == labels.DANGER for label in head.judged])
     precision = f"{truth[taken].mean():.1%}" if taken.any() else "—"
-    return f"两项合起来：危险找全 {taken[truth].mean():.1%}，判为危险的正确 {precision}"
+    return f"三项合起来：危险找全 {taken[truth].mean():.1%}，判为危险的正确 {precision}"
 
 
 def _learning(folder: Path, run: Run, font: str | None) -> str:

@@ -293,8 +293,7 @@ class Reader:
         if intents[0].name == labels.FALLBACK and len(intents) == 1:
             return Label("一般", 1.0)  # there is nothing to understand
         danger_now = next(x for x in self._rank("danger", text, encoded.vector) if x.name == labels.DANGER)
-        signs = "danger_with_signs" if danger.acute(text) else "danger"
-        if danger_now.confidence >= self.thresholds[signs]:
+        if danger_now.confidence >= self.thresholds.get(danger.signs(text), self.thresholds["danger"]):
             return Label("特急", max(danger_now.confidence, 0.5))
         return next(x for x in self._rank("urgency", text, encoded.vector) if x.name != "特急")
 

@@ -48,7 +48,7 @@ _MOST_REJECTED = 0.0075
 """Share of the sentences within scope that may be taken for out of scope or not understood."""
 _CATEGORY2_RIGHT = 0.6
 """Share of the accepted second-level categories that must be right."""
-_ALARMS_RIGHT = 0.8
+_ALARMS_RIGHT = 0.85
 """Share of the alarms that must be right on the judging rows, where one in six is a danger; beyond that, every danger
 found counts more than a false alarm."""
 _OWN = 2.0  # our own sentences are the only ones of eight first-level categories, and fewer than the published letters
@@ -267,7 +267,7 @@ def _messages(
 
 def _thresholds(fitted: dict[str, fit.FittedHead]) -> dict[str, float]:
     """From the judging rows: when an answer is taken."""
-    found = {"intent": 0.1, "category2": 0.1, "danger": 0.5, "danger_with_signs": 0.3}
+    found = {"intent": 0.1, "category2": 0.1, "danger": 0.5, "danger_with_signs": 0.3, "danger_when_calmed": 0.7}
     intent = fitted["intent"]
     if intent.judged:
         found["intent"] = fit.rejection_threshold(intent, _MOST_REJECTED, outside="out_of_scope")
@@ -280,8 +280,8 @@ def _thresholds(fitted: dict[str, fit.FittedHead]) -> dict[str, float]:
     if labels.DANGER in dangers.judged and len(dangers.config["labels"]) == len(labels.DANGERS):
         sure = dangers.probabilities[:, dangers.config["labels"].index(labels.DANGER)]
         truth = np.array([label == labels.DANGER for label in dangers.judged])
-        signs = np.array([danger.acute(text) for text in dangers.judged_texts])
-        found["danger"], found["danger_with_signs"] = fit.danger_thresholds(sure, signs, truth, _ALARMS_RIGHT)
+        signs = [danger.signs(text) for text in dangers.judged_texts]
+        found |= {str(sign): limit for sign, limit in fit.danger_thresholds(sure, signs, truth, _ALARMS_RIGHT).items()}
     return found
 
 

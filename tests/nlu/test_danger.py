@@ -2,7 +2,7 @@
 
 import pytest
 
-from nlu.danger import acute
+from nlu.danger import Signs, acute, signs
 
 ACUTE = [
     "厨房里煤气味很大",
@@ -44,3 +44,10 @@ def test_bills_worries_and_the_past_are_no_danger(text: str) -> None:
 
 def test_long_letters_are_left_to_the_model() -> None:
     assert not acute("我家楼下着火了。" + "事情是这样的" * 20)
+
+
+def test_signs_that_are_calmed_are_told_apart() -> None:
+    assert signs("没有煤气泄漏，就是想检查一下") is Signs.CALMED
+    assert signs("昨天着火已经扑灭了") is Signs.CALMED
+    assert signs("昨天着火已经扑灭了，现在又冒黑烟") is Signs.ACUTE
+    assert signs("路灯不亮") is Signs.NONE

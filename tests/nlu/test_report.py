@@ -149,7 +149,7 @@ def test_thresholds_say_why_and_what_they_do(page: Page) -> None:
     assert (name, value, effect) == ("intent", "0.4", "本职范围内的被拒 50.0%")  # 在吗 unsure, 回见 out of scope
     assert "没听懂" in why
     # without signs 0.7: 灭火器 0.125, 暖气费 0.625, 跳河 0.25; with signs 0.2: 厨房着火了 0.75
-    assert page.row("danger")[3] == "两项合起来：危险找全 50.0%，判为危险的正确 100.0%"
+    assert page.row("danger")[3] == "三项合起来：危险找全 50.0%，判为危险的正确 100.0%"
     assert "另一件事" in page.row("requests")[2]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nlu import fit, labels, registry, synthetic
+from nlu.danger import Signs
 from nlu.errors import BaseModelError, DataError
 from nlu.places import TAGGED
 from nlu.runtime import Reader
@@ -170,12 +171,13 @@ def test_the_threshold_is_the_lowest_that_keeps_the_promise() -> None:
 
 
 def test_the_danger_thresholds_find_what_was_asked_for_with_the_fewest_false_alarms() -> None:
-    sure = np.array([0.9, 0.3, 0.12, 0.4, 0.2, 0.05], np.float32)
-    signs = np.array([False, True, True, False, False, True])
-    truth = np.array([True, True, True, False, False, False])
-    plain, with_signs = fit.danger_thresholds(sure, signs, truth, 0.9)
-    guess = sure >= np.where(signs, with_signs, plain)
-    assert guess.tolist() == truth.tolist()
+    none, acute, calmed = Signs.NONE, Signs.ACUTE, Signs.CALMED
+    sure = np.array([0.9, 0.3, 0.12, 0.4, 0.2, 0.05, 0.7, 0.93], np.float32)
+    signs = [none, acute, acute, none, none, acute, calmed, calmed]
+    truth = np.array([True, True, True, False, False, False, False, True])
+    found = fit.danger_thresholds(sure, signs, truth, 0.9)
+    assert (sure >= np.array([found[sign] for sign in signs])).tolist() == truth.tolist()
+    assert found[acute] <= found[none] <= found[calmed]
 
 
 def test_few_sentences_within_scope_are_turned_away() -> None:
