@@ -24,9 +24,30 @@ _TOPIC_CHARS = 60
 _SUGGESTED = 2
 
 
+_OF_OURSELVES = {
+    "ask_fee": "utter_fee",
+    "ask_process": "utter_process",
+    "ask_service_hours": "utter_service_hours",
+}
+"""Asked right after an answer about a matter, these are about the matter: "那要多少钱"."""
+
+
 @ACTIONS.action("action_answer_policy")
 async def answer_policy(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Answer, or say honestly that nothing was found, and offer what helps then."""
+    await _answer(turn, services, reply)
+
+
+@ACTIONS.action("action_about_matter_or_us")
+async def about_matter_or_us(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """Cost, way and hours: of the matter that was asked about just now, else of the hotline."""
+    if not turn.form and _topic(turn):
+        await _answer(turn, services, reply)
+    else:
+        reply.utter(_OF_OURSELVES.get(turn.intent, "utter_process"))
+
+
+async def _answer(turn: Turn, services: ActionServices, reply: Reply) -> None:
     offers = ("转人工",) if turn.form else ("登记工单", "转人工")
     try:
         answer = await services.answer(turn.text, after=_topic(turn))
@@ -63,11 +84,13 @@ def _topic(turn: Turn) -> str:
     topic = ""
     for before in turn.previous_messages()[:_FOLLOWED]:
         text = str(before.get("text") or "").strip()
-        if (before.get("intent") or {}).get("name") != "ask_policy" or len(text) > _TOPIC_CHARS:
+        intent = (before.get("intent") or {}).get("name")
+        if intent not in ("ask_policy", *_OF_OURSELVES) or len(text) > _TOPIC_CHARS:
+            break
+        if not _goes_on(text):
+            topic = text if intent == "ask_policy" else ""
             break
         topic = text
-        if not _goes_on(text):
-            break
     return topic
 
 

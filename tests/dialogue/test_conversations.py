@@ -312,6 +312,17 @@ async def test_a_question_that_goes_on_is_asked_together(talk: Talk) -> None:
     assert talk.services.questions[-1] == "去哪办居住证 这个要钱不"
 
 
+async def test_cost_and_time_are_of_the_matter_that_was_asked_about_just_now(talk: Talk) -> None:
+    assert "不收费" in await talk.say("要多少钱", "ask_fee")
+    await talk.say("公积金怎么提取", "ask_policy")
+    await talk.say("要多久", "ask_process")
+    assert talk.services.questions[-1] == "公积金怎么提取 要多久"
+    await talk.say("那要多少钱", "ask_fee")
+    assert talk.services.questions[-1] == "公积金怎么提取 那要多少钱"
+    assert "当场给您工单号" in await talk.say("你们办投诉是个什么流程", "ask_process")
+    assert "不收费" in await talk.say("那要钱不", "ask_fee"), "a question about the hotline goes on from one about it"
+
+
 async def test_two_readings_are_asked_back_and_what_may_be_asked_next_is_offered(talk: Talk) -> None:
     for question in ("中原区高龄津贴怎么领", "二七区高龄津贴怎么领", "公积金提取要什么材料"):
         talk.services.reader.teach(question, "ask_policy")
