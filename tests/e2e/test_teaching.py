@@ -44,7 +44,10 @@ def test_what_was_taught_is_answered_and_filed(server: AppServer, tmp_path: Path
 
     # In the middle of a request it is answered, and the form goes on.
     resident = server.resident()
-    assert "电话" in resident.hear("金水区经三路12号乱收停车费，找物业好几次也不管")
+    heard = resident.hear("金水区经三路12号乱收停车费，找物业好几次也不管")
+    for _ in range(3):  # what the matter needs is asked first
+        heard = heard if "电话" in heard else resident.hear("跳过")
+    assert "电话" in heard
     assert DRONE_REPLY in resident.hear("航拍无人机要去登记吗")
     assert "经三路12号" in resident.hear("匿名")
 
