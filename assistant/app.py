@@ -65,6 +65,7 @@ from channels.telegram import TelegramChannel
 from kb.answer import Answer
 from kb.answer_log import AnswerLog
 from kb.health.service import Health
+from kb.rephrase import Rephraser
 from kb.service import KbSettings, KnowledgeBase
 from kb.words import words
 from nlu.runtime import Reader
@@ -168,6 +169,7 @@ def create_app(settings: Settings) -> FastAPI:
             await asyncio.gather(*late, return_exceptions=True)
             await parts.destinations.close()
             await parts.engine.close()
+            await parts.kb.close()
             parts.reader.close()
             await parts.db.close()
 
@@ -214,7 +216,12 @@ def _wire(settings: Settings) -> Parts:
     db = Database(settings.sqlalchemy_url)
     events = Events()
     handover = Handover(db, events, max_chars=settings.max_message_chars)
-    knowledge = KnowledgeBase(db, reader, settings=KbSettings(index_folder=settings.data_dir / "kb"))
+    knowledge = KnowledgeBase(
+        db,
+        reader,
+        settings=KbSettings(index_folder=settings.data_dir / "kb"),
+        rephraser=Rephraser.of(settings),
+    )
     answers = AnswerLog(db, reader, knowledge.today)
     kb_health = Health(db, knowledge, lambda: reader.encoder_id, answers=answers, zone=city.zone)
     supervisor = EngineSupervisor(

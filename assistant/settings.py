@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     open311_url: str = ""  # short form for a single Open311 server, which then takes all that no rule sends elsewhere
     open311_api_key: SecretStr = SecretStr("")
     open311_jurisdiction: str = ""
+
+    # A language model that says policy answers in plainer words, off until an address is set
+    llm_url: str = ""  # OpenAI-compatible, the part before /chat/completions: http://127.0.0.1:8001/v1
+    llm_key: SecretStr = SecretStr("")
+    llm_model: str = ""
+    llm_timeout_s: float = Field(8.0, gt=0, le=15)  # a turn ends after engine_turn_timeout_s
 
     # Telegram, off until a token is set
     telegram_token: SecretStr = SecretStr("")

@@ -66,7 +66,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`text` is ready to show. `quotes` are the sentences in it that come from documents, in order.
+    """`text` is ready to show. `quotes` are the sentences of documents that it says, in order; as they stand there,
+    unless `kb.rephrase` put the text into other words. `evidence`: the same with where they stand.
 
     Outcome "ask": the question has two readings; `choices` are these, and nothing is cited. `next_questions`: what the
     base can answer about the same matter. `threshold`: the confidence from which on an answer is given.
@@ -82,6 +83,7 @@ class Answer:
     choices: list[Choice] = field(default_factory=list)
     next_questions: list[str] = field(default_factory=list)
     threshold: float = 0.0
+    evidence: list[Quote] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,14 +256,16 @@ def answer(
         [q.text for q in quotes],
         next_questions=found,
         threshold=model.threshold,
+        evidence=quotes,
     )
 
 
-def compose(quotes: Sequence[Quote], *, as_of: date | None = None) -> str:
-    """Quotes, then what they rest on and until when it holds."""
+def compose(quotes: Sequence[Quote], *, as_of: date | None = None, said: str = "") -> str:
+    """Quotes, or what is `said` in their place, then what they rest on and until when it holds."""
     parts = [f"按 {_day(as_of)} 有效的规定："] if as_of else []
     several = len(quotes) > 1
-    parts += [f"{q.hit.article}：{q.text}" if several and q.hit.article else q.text for q in quotes]
+    own = [f"{q.hit.article}：{q.text}" if several and q.hit.article else q.text for q in quotes]
+    parts += [said] if said else own
     articles: dict[str, list[str]] = {}
     documents = {q.hit.document.id: q.hit.document for q in quotes}
     for q in quotes:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from assistant.errors import ConfigError
 from assistant.logging import configure_logging
 from assistant.settings import get_settings
 from kb import cli_documents, cli_health, cli_import, console
@@ -15,6 +16,8 @@ from kb.answer import Calibration, validity
 from kb.console import JsonFlag, out
 from kb.errors import KbError
 from kb.evaluate import build, evaluate, read_corpus, read_questions
+from kb.rephrase import Rephraser
+from kb.search import Filters
 from kb.service import KnowledgeBase
 from nlu.errors import ModelError
 from nlu.runtime import Reader
@@ -40,15 +43,19 @@ def search(
     question: Annotated[str, typer.Argument(help="居民的问题")],
     top_k: Annotated[int, typer.Option(min=1, max=100)] = _TOP,
     as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="按哪一天有效的规定")] = None,
+    region: Annotated[str | None, typer.Option(help="只查适用于这个地区的文件")] = None,
+    audience: Annotated[str | None, typer.Option(help="只查适用于这类对象的文件")] = None,
+    category: Annotated[str | None, typer.Option(help="只查这个类别的文件")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """检索并给出答案，与聊天用的是同一套步骤。"""
     day = as_of.date() if as_of else None
+    filters = Filters(region or None, audience or None, category or None)
 
     async def run() -> dict[str, Any]:
         async with _knowledge_base() as kb:
-            result = await kb.answer(question, as_of=day)
-            hits = await kb.search(question, top_k=top_k, as_of=day)
+            result = await kb.answer(question, as_of=day, filters=filters)
+            hits = await kb.search(question, top_k=top_k, as_of=day, filters=filters)
         return {
             "outcome": result.outcome,
             "confidence": round(result.confidence, 4),
@@ -124,8 +131,16 @@ def list_(as_json: JsonFlag = False) -> None:
 @asynccontextmanager
 async def _knowledge_base(threads: int = 1) -> AsyncIterator[KnowledgeBase]:
     reader = Reader.load(get_settings().nlu_model_dir, threads=threads)
+    try:
+        rephraser = Rephraser.of(get_settings())
+    except ConfigError as error:
+        console.fail(error)
     async with console.database() as db:
-        yield KnowledgeBase(db, reader)
+        kb = KnowledgeBase(db, reader, rephraser=rephraser)
+        try:
+            yield kb
+        finally:
+            await kb.close()
 
 
 def _show_hits(result: dict[str, Any]) -> None:

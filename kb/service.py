@@ -17,7 +17,7 @@ import structlog
 
 from assistant.db.session import Database
 from kb import feedback, lifecycle, store, versions
-from kb.answer import Answer, Calibration, answer
+from kb.answer import Answer, Calibration, Step, answer
 from kb.compare import Comparison, compare
 from kb.documents import FIELD_NAMES, Document, DocumentWithPassages, NewDocument, Status, today_in
 from kb.errors import DocumentExists, DocumentNotFound, InvalidDocument, KbError, MoveRefused
@@ -26,6 +26,7 @@ from kb.index import Floats
 from kb.keeper import IndexKeeper
 from kb.lifecycle import Role
 from kb.passages import Piece, split
+from kb.rephrase import STEP, Rephraser
 from kb.search import NO_FILTERS, Encoder, Filters, Hit, Query, search_text
 from kb.versions import IMPORTED, SEEDED, Version, VersionInfo
 
@@ -77,10 +78,19 @@ class KnowledgeBase:
     Args:
         db: the migrated database.
         encoder: makes vectors of questions and passages; vectors in the database of another encoder are made anew.
+        rephraser: says answers in plainer words; None: they are given as they stand.
     """
 
-    def __init__(self, db: Database, encoder: Encoder, *, settings: KbSettings | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        encoder: Encoder,
+        *,
+        settings: KbSettings | None = None,
+        rephraser: Rephraser | None = None,
+    ) -> None:
         self._db = db
+        self._rephraser = rephraser
         self._encoder = encoder
         self._settings = settings or KbSettings()
         self._index = IndexKeeper(
@@ -104,6 +114,11 @@ class KnowledgeBase:
         """Bring the index up to date with the database; vectors that are missing are made and stored."""
         await self._index.current()
 
+    async def close(self) -> None:
+        """End what is open to other servers; the database is whoever's made it."""
+        if self._rephraser is not None:
+            await self._rephraser.close()
+
     async def settled(self) -> None:
         """Wait until nothing of the index is merged or written in the background."""
         await self._index.settled()
@@ -125,11 +140,18 @@ class KnowledgeBase:
         return await asyncio.to_thread(run)
 
     async def answer(
-        self, question: str, *, as_of: date | None = None, after: str = "", filters: Filters = NO_FILTERS
+        self,
+        question: str,
+        *,
+        as_of: date | None = None,
+        after: str = "",
+        filters: Filters = NO_FILTERS,
+        rephrase: bool = True,
     ) -> Answer:
         """An answer in sentences of documents in force, each cited, a question back, or an honest "not found".
 
         `after`: the question that this one goes on from ("居住证怎么办", then "那要多久").
+        `rephrase`: put it into plainer words where a language model is set; False where nobody reads the text.
         """
         snapshot = await self._index.current()
         settings = self._settings
@@ -144,6 +166,11 @@ class KnowledgeBase:
             after=after,
             filters=filters,
         )
+        if result.outcome == "answered":
+            if self._rephraser is not None and rephrase:
+                result = await self._rephraser.rephrase(result, question, after=after, as_of=as_of)
+            else:
+                result = replace(result, steps=[*result.steps, Step(STEP, 0.0, "off")])
         log.info(
             "kb_answer",
             outcome=result.outcome,

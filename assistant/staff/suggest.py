@@ -124,7 +124,8 @@ class Suggester:
         """At most `limit` different replies. First the knowledge base where it has an answer, then what fits best."""
         if not question.strip():
             return [Suggestion("city", c.text, c.source, 0.0) for c in self._canned()][:limit]
-        answer = await self._kb.answer(question)
+        # An agent who waits for suggestions is not kept waiting for a language model, too.
+        answer = await self._kb.answer(question, rephrase=False)
         candidates = [*await self._past(), *self._canned()]
         ranked = await asyncio.to_thread(self._ranker.rank, question, candidates)
 

@@ -256,7 +256,7 @@ class Health:
             if len(cluster) < FEWEST:
                 continue
             again = list(dict.fromkeys(asked[i].question for i in cluster))[:_ASKED_AGAIN]
-            answers = [await self._kb.answer(question) for question in again]
+            answers = [await self._kb.answer(question, rephrase=False) for question in again]
             if 2 * sum(answer.outcome == "not_found" for answer in answers) > len(answers):
                 still.append(list(cluster))
         return still

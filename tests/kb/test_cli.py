@@ -67,6 +67,35 @@ def test_import_list_and_search(run: Runner, files: Path) -> None:
     assert "居民供热办法" in out
 
 
+def test_search_keeps_to_region_audience_and_category(run: Runner, files: Path) -> None:
+    (files / "other.md").write_text(
+        "---\nid: other\nregion: 开封市\naudience: 单位\ncategory: 供电\n---\n# 单位供热办法\n"
+        "## 室温\n室内温度不低于20摄氏度。",
+        encoding="utf-8",
+    )
+    assert run("import", str(files))[0] == 0
+
+    def found(*options: str) -> set[str]:
+        code, out, _ = run("search", "室内温度不低于多少", "--json", *options)
+        assert code == 0
+        told = json.loads(out)
+        hits = {hit["document"] for hit in told["hits"]}
+        assert {c["document"] for c in told["citations"]} <= hits
+        return hits
+
+    assert found() == {"heating", "other"}
+    assert found("--region", "郑州市") == {"heating"}
+    assert found("--audience", "个人") == {"heating"}
+    assert found("--category", "供电") == {"other"}
+    assert found("--category", "供电", "--region", "郑州市") == set()
+
+
+def test_a_language_model_without_a_name_is_told(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINSHENG_LLM_URL", "http://127.0.0.1:9/v1")
+    code, _, err = run("search", "室内温度")
+    assert (code, "MINSHENG_LLM_MODEL" in err) == (2, True)
+
+
 def test_brackets_in_a_document_are_no_markup(run: Runner, files: Path) -> None:
     (files / "a.md").write_text("# 办法[/b]\n见[a]附件[/i]。", encoding="utf-8")
     code, out, _ = run("import", str(files), "--dry-run")

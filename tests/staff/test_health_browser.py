@@ -97,6 +97,31 @@ def test_a_question_is_kept_as_a_case_and_asked_again(open_as: Open) -> None:
     expect(page.get_by_text("还没有回归用例")).to_be_visible()
 
 
+def test_the_hit_test_keeps_to_the_chosen_documents(open_as: Open, workbench: Workbench) -> None:
+    def called(category: str) -> None:
+        with sqlite3.connect(workbench.database, timeout=30) as database:
+            moment = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+            change = f"UPDATE kb_documents SET status = 'published', category = ?, updated_at = {moment}"
+            database.execute(change, (category,))
+            database.execute("UPDATE kb_revision SET revision = revision + 1")
+
+    called("公积金")
+    page = open_as("editor")
+    page.get_by_label("问题", exact=True).fill(RENT)
+    page.get_by_role("combobox", name="类别").click()
+    page.get_by_role("option", name="公积金").click()
+    page.get_by_role("button", name="提问").click()
+    expect(page.get_by_text("会这样回答")).to_be_visible()
+    expect(page.get_by_text("换成好懂的说法")).to_be_visible()
+    expect(page.get_by_text("没有启用，用原文")).to_be_visible()
+    expect(page.get_by_role("button", name="存为回归用例")).to_have_count(0)
+    picture(page, "hit-test-filters")
+    fits(page)
+    called("住房")
+    page.get_by_role("button", name="提问").click()
+    expect(page.get_by_text("没有有效的文件")).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_an_agent_judges_an_answer_and_an_editor_sees_the_task(open_as: Open, workbench: Workbench, width: int) -> None:
     citation = {"document": "rent", "article": "第二条", "title": "住房公积金租房提取办法"}

@@ -1,6 +1,7 @@
 """回归用例: questions whose answer must stay right, and keeping one from the hit test."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from urllib.parse import quote
 
 from fastapi import Request
@@ -44,7 +45,7 @@ class CaseList:
 
     def __init__(self, visit: Visit) -> None:
         self.visit = visit
-        self._cases = Cases(visit.services.db, visit.services.kb.answer)
+        self._cases = Cases(visit.services.db, partial(visit.services.kb.answer, rephrase=False))
         self._results: dict[int, Result] = {}
 
     def open(self) -> None:
@@ -131,7 +132,7 @@ class SaveCase:
         if self._expected.value is None:
             raise BadInput("请选这个问题应当答到哪里。")
         document, article, _ = self._choices[self._expected.value]
-        cases = Cases(self.visit.services.db, self.visit.services.kb.answer)
+        cases = Cases(self.visit.services.db, partial(self.visit.services.kb.answer, rephrase=False))
         case = await cases.add(self._question, document, article, by=self.visit.user.name)
         await self.visit.audit("kb.case_add", str(case.id))
         ui.notify(f"已存为回归用例：{case.expected}。", type="positive", position="top")

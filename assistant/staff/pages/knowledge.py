@@ -1,5 +1,6 @@
 """知识库: all documents with status and validity, and a box that shows what the chat would answer."""
 
+from collections.abc import Iterable, Sequence
 from datetime import date
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from assistant.staff.pages.parts import Text, box, button, card, cell, empty, fr
 from assistant.staff.pages.visit import Visit, staff_href
 from kb.answer import Answer
 from kb.documents import Document
-from kb.search import Filters
+from kb.search import NO_FILTERS, Filters
 
 REFRESH_S = 5.0
 SHOWN = 100
@@ -27,6 +28,7 @@ _STEPS = {
     "extract": "摘取句子",
     "compose": "写成答复",
     "suggest": "想好下一问",
+    "rephrase": "换成好懂的说法",
 }
 _ENDS = {
     "ok": "完成",
@@ -38,6 +40,11 @@ _ENDS = {
     "below_threshold": "把握不够",
     "quoted": "找到句子",
     "not_said": "文件里没有写",
+    "off": "没有启用，用原文",
+    "used": "采用",
+    "partly": "去掉原文没有说的句子，其余采用",
+    "dropped": "与原文不符或有遗漏，用原文",
+    "failed": "语言模型没有答上来，用原文",
 }
 
 
@@ -59,7 +66,7 @@ async def knowledge_page(request: Request) -> None:
                 listing = DocumentList(visit)
                 listing.open()
             with card("试一试", classes="side side-wide"):
-                HitTest(visit).open()
+                HitTest(visit).open(await visit.services.kb.list_documents())
         await listing.refresh()
         ui.timer(REFRESH_S, visit.step(listing.refresh), immediate=False)
 
@@ -140,13 +147,16 @@ class HitTest:
     def __init__(self, visit: Visit) -> None:
         self.visit = visit
 
-    def open(self) -> None:
+    def open(self, documents: Sequence[Document]) -> None:
+        """`documents`: what the filters offer is what these say of themselves."""
         Text("p", "像居民那样提问，看看助手现在会怎么答。", "muted")
         self._question = ui.input("问题").props("outlined maxlength=500").classes("hit-question")
         self._question.on("keydown.enter", self.visit.step(self.ask))
         with box("filters"):
             self._as_of = ui.input("按哪一天（留空为今天）").props("outlined dense type=date stack-label")
-            self._region = ui.input("地区（可不填）").props("outlined dense clearable maxlength=80")
+            self._region = _choice("地区", (document.region for document in documents))
+            self._audience = _choice("对象", (document.audience for document in documents))
+            self._category = _choice("类别", (document.category for document in documents))
         with box("form-actions hit-actions"):
             button("提问", self.visit.step(self.ask), "primary")
         self._result = box("stack").props('aria-live="polite"')
@@ -157,14 +167,14 @@ class HitTest:
             ui.notify("请先写一个问题。", type="warning", position="top")
             return
         as_of = self._day(self._as_of.value)
-        filters = Filters(region=(self._region.value or "").strip() or None)
+        filters = Filters(self._region.value or None, self._audience.value or None, self._category.value or None)
         answer = await self.visit.services.kb.answer(question, as_of=as_of, filters=filters)
         self._result.clear()
         with self._result:
             if as_of:
                 Text("p", f"按 {as_of} 这一天有效的规定：", "muted")
             _outcome(answer)
-            if as_of is None and not filters.region:
+            if as_of is None and filters == NO_FILTERS:
                 SaveCase(self.visit, question, answer).open()
             _steps(answer)
             _found(answer)
@@ -174,6 +184,11 @@ class HitTest:
             return date.fromisoformat(written) if written else None
         except ValueError:
             raise BadInput("日期应写成 2026-01-31 这样。") from None
+
+
+def _choice(name: str, values: Iterable[str | None]) -> ui.select:
+    options = {"": "不限", **{value: value for value in sorted({value for value in values if value})}}
+    return ui.select(options, value="", label=name).props("outlined dense options-dense")
 
 
 def _outcome(answer: Answer) -> None:
