@@ -45,7 +45,14 @@ _CALM = re.compile(
         )
     )
 )
+# A stove that does not light: n-grams see 着火 in it.
+_NO_FLAME = re.compile(r"(?:[打点擦]|燃)不(?:着|了|起|燃)来?火?|不打火|点火(?:失败|不[了着])")
 _CLAUSE = re.compile(r"[，,。！!？?；;\n]+")
+
+
+def without_misleading(text: str) -> str:
+    """The text as the n-grams of the danger head are to see it."""
+    return _NO_FLAME.sub("不好用", text)
 
 
 def acute(text: str) -> bool:

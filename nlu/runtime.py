@@ -292,7 +292,9 @@ class Reader:
         """特急 where somebody's life is in danger now; the words of danger lower what the head must be sure of."""
         if intents[0].name == labels.FALLBACK and len(intents) == 1:
             return Label("一般", 1.0)  # there is nothing to understand
-        danger_now = next(x for x in self._rank("danger", text, encoded.vector) if x.name == labels.DANGER)
+        danger_now = next(
+            x for x in self._rank("danger", danger.without_misleading(text), encoded.vector) if x.name == labels.DANGER
+        )
         if danger_now.confidence >= self.thresholds.get(danger.signs(text), self.thresholds["danger"]):
             return Label("特急", max(danger_now.confidence, 0.5))
         return next(x for x in self._rank("urgency", text, encoded.vector) if x.name != "特急")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nlu.danger import Signs, acute, signs
+from nlu.danger import Signs, acute, signs, without_misleading
 
 ACUTE = [
     "厨房里煤气味很大",
@@ -51,3 +51,9 @@ def test_signs_that_are_calmed_are_told_apart() -> None:
     assert signs("昨天着火已经扑灭了") is Signs.CALMED
     assert signs("昨天着火已经扑灭了，现在又冒黑烟") is Signs.ACUTE
     assert signs("路灯不亮") is Signs.NONE
+
+
+def test_a_stove_that_does_not_light_is_no_fire() -> None:
+    assert "着火" not in without_misleading("燃气灶打不着火，怎么办")
+    for fire in ("楼上着火了", "打火机点着火了窗帘烧起来了", "火灭不了，越烧越大"):
+        assert without_misleading(fire) == fire
