@@ -64,9 +64,6 @@ class Known:
     vector: Vector | None = None
     callers: int = 1
 
-    def with_callers(self, callers: int) -> "Known":
-        return replace(self, callers=callers)
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
