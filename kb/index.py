@@ -21,6 +21,8 @@ __all__ = ["DENSE_WEIGHT", "Floats", "Mask", "Match", "Part", "PassageIndex"]
 DENSE_WEIGHT = 0.5
 CANDIDATES = 200
 _BLOCK = 64
+# In shares of the passages: after lists of words this long it is looked whether the others can be spared, for so few.
+_SPARED_FROM, _FEW = 1.0, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class PassageIndex:
         self.alive = np.concatenate([p.alive for p in parts]) if parts else np.zeros(0, dtype=np.bool_)
         self.size = int(np.count_nonzero(self.alive))
         length = sum(float(p.postings.lengths[p.alive].sum()) for p in parts)
-        self._average_length = max(length / max(self.size, 1), 1.0)
+        average_length = max(length / max(self.size, 1), 1.0)
+        self._norms = [p.postings.norms(average_length) for p in parts]
 
     @classmethod
     def over(cls, vectors: Floats, tokens: Sequence[Sequence[str]]) -> "PassageIndex":
@@ -89,8 +92,18 @@ class PassageIndex:
         n = self.frequency(word)
         return float(np.log(1 + (self.size - n + 0.5) / (n + 0.5)))
 
-    def search(self, vector: Floats, query: Sequence[str], *, limit: int, allowed: Mask | None = None) -> list[Match]:
+    def search(
+        self,
+        vector: Floats,
+        query: Sequence[str],
+        *,
+        limit: int,
+        allowed: Mask | None = None,
+        also: Positions | None = None,
+    ) -> list[Match]:
         """The best passages by fused score, best first, among those that `allowed` (n,) holds true.
+
+        `also`: passages that are among the found in any case, beyond `limit` if need be, where they are allowed.
 
         The candidates are the best of either search; each search's scores are stretched to 0…1 over the candidates
         and averaged (score fusion; beat reciprocal ranks on the notices, see docs/decisions/0005-knowledge-base.md).
@@ -100,15 +113,17 @@ class PassageIndex:
         if not available:
             return []
         width = min(max(CANDIDATES, limit), available)
-        sparse = self._sparse_scores(query)
-        if available < len(self):
-            sparse *= usable
-        near = self._near(vector, width, None if available == len(self) else usable)
+        mask = None if available == len(self) else usable
+        wanted = np.unique(also[usable[also]]) if also is not None else np.zeros(0, dtype=np.int64)
+        near = np.union1d(self._near(vector, width, mask), wanted)
+        sparse = self._sparse_scores(query, near, width, mask)
         candidates = np.union1d(near, _best(sparse, width))
         dense_scores = self._cosines(candidates, vector)
         sparse_scores = sparse[candidates]
         fused = DENSE_WEIGHT * _stretched(dense_scores) + (1 - DENSE_WEIGHT) * _stretched(sparse_scores)
-        order = np.lexsort((candidates, -fused))[:limit]
+        order = np.lexsort((candidates, -fused))
+        beyond = order[limit:]
+        order = np.concatenate((order[:limit], beyond[np.isin(candidates[beyond], wanted)]))
         dense_ranks, sparse_ranks = _ranks(dense_scores), _ranks(sparse_scores)
         return [
             Match(
@@ -141,29 +156,61 @@ class PassageIndex:
                 scores[here] = part.nearest.cosines(positions[here] - self._starts[number], vector)
         return scores
 
-    def _sparse_scores(self, query: Sequence[str]) -> Floats:
+    def _sparse_scores(self, query: Sequence[str], near: Positions, width: int, usable: Mask | None) -> Floats:
+        """BM25 scores, right for the best `width` passages and for `near`, too low at most for the others.
+
+        The rarest words come first. Once what the words still to come can add at most lifts no other passage among the
+        best, only those that may be are looked up (MaxScore; Turtle and Flood, 1995).
+        """
         scores = np.zeros(len(self), dtype=np.float32)
-        weights = {word: count * self.idf(word) for word, count in Counter(query).items()}
-        for part, start in zip(self.parts, self._starts, strict=False):
-            part.postings.add_scores(weights, self._average_length, scores[start : start + len(part.alive)])
+        asked = sorted(Counter(query).items(), key=lambda item: self.frequency(item[0]))
+        weights = [count * self.idf(word) for word, count in asked]
+        looked_up = 0
+        for number, ((word, _), weight) in enumerate(zip(asked, weights, strict=True)):
+            here = self.frequency(word)
+            looked_up += here
+            if looked_up > len(self) * _SPARED_FROM:
+                looked_up = here
+                reachable = scores if usable is None else scores * usable
+                least = _least_of_best(reachable, width) - sum(weights[number:])
+                if least > 0 and np.count_nonzero(left := reachable >= least) < len(self) * _FEW:
+                    words = list(zip((word for word, _ in asked[number:]), weights[number:], strict=True))
+                    self._add_at(np.union1d(np.flatnonzero(left), near), words, scores)
+                    break
+            for part, start, norms in zip(self.parts, self._starts, self._norms, strict=False):
+                part.postings.add_scores(word, weight, norms, scores[start : start + len(part.alive)])
+        if usable is not None:
+            scores *= usable
         return scores
+
+    def _add_at(self, positions: Positions, weights: Sequence[tuple[str, float]], scores: Floats) -> None:
+        for part, start, norms in zip(self.parts, self._starts, self._norms, strict=False):
+            stop = start + len(part.alive)
+            places = (positions[(positions >= start) & (positions < stop)] - start).astype(np.int32)
+            for word, weight in weights:
+                part.postings.add_scores_at(places, word, weight, norms, scores[start:stop])
 
 
 def _best(scores: Floats, width: int) -> Positions:
-    """Positions of the `width` highest scores above zero, in no order.
+    """Positions of the `width` highest scores above zero, in no order."""
+    least = _least_of_best(scores, width)
+    found = np.flatnonzero(scores >= least) if least > 0 else np.flatnonzero(scores)
+    if len(found) > width:
+        found = found[np.argpartition(-scores[found], width - 1)[:width]]
+    return found
+
+
+def _least_of_best(scores: Floats, width: int) -> float:
+    """A score that the `width` highest scores reach, 0 where none is known.
 
     The width-th highest of the maxima of blocks is no higher than the width-th highest score: what lies below it need
     not be sorted.
     """
     blocks = len(scores) // _BLOCK
-    least = np.float32(0)
-    if blocks > width:
-        maxima = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
-        least = np.partition(maxima, blocks - width)[blocks - width]
-    found = np.flatnonzero(scores >= least) if least > 0 else np.flatnonzero(scores)
-    if len(found) > width:
-        found = found[np.argpartition(-scores[found], width - 1)[:width]]
-    return found
+    if blocks <= width:
+        return 0.0
+    maxima = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
+    return float(np.partition(maxima, blocks - width)[blocks - width])
 
 
 def _ranks(scores: Floats) -> npt.NDArray[np.int64]:

@@ -6,6 +6,7 @@ CRC-32 of all arrays), arrays at multiples of 64 bytes. Whoever has mapped a fil
 
 import contextlib
 import json
+import mmap
 import os
 import secrets
 import struct
@@ -121,13 +122,17 @@ def load(path: Path, encoder_id: str) -> Segment | None:
                 raise IndexFileBroken("another encoder")
             if whole != start + head["size"]:
                 raise IndexFileBroken("cut off")
-            mapped = np.memmap(file, dtype=np.uint8, mode="r", offset=0, shape=(whole,))
+            mapped = mmap.mmap(file.fileno(), whole, access=mmap.ACCESS_READ)
+        data: npt.NDArray[np.uint8] = np.frombuffer(mapped, dtype=np.uint8)[start:]
         checksum = 0
-        for at in range(start, whole, _CHUNK):
-            checksum = zlib.crc32(mapped[at : at + _CHUNK].data, checksum)
+        for at in range(0, len(data), _CHUNK):
+            checksum = zlib.crc32(data[at : at + _CHUNK].data, checksum)
         if f"{checksum:08x}" != head["checksum"]:
             raise IndexFileBroken("wrong checksum")
-        return _segment(head, np.asarray(mapped)[start:])
+        segment = _segment(head, data)
+        # All of it was read; what searches need comes back page by page.
+        mapped.madvise(mmap.MADV_DONTNEED)
+        return segment
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:

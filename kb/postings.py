@@ -124,23 +124,43 @@ class Postings:
             frequencies[first:last] = np.diff(until[self.offsets[first : last + 1] - self.offsets[first]])
         return frequencies
 
-    def add_scores(self, weights: Mapping[str, float], average_length: float, scores: Floats) -> None:
-        """Add the BM25 score of every passage to `scores` (passages,); `weights`: term → its rarity, times how often it
-        is asked for."""
-        for term, weight in weights.items():
-            number = self.vocabulary.get(term)
-            if number is None:
-                continue
+    def norms(self, average_length: float) -> Floats:
+        """What BM25 adds to a term's count for the length of each passage: (passages,)."""
+        norms: Floats = self.lengths.astype(np.float32)
+        norms *= np.float32(K1 * B / average_length)
+        norms += np.float32(K1 * (1 - B))
+        return norms
+
+    def add_scores(self, term: str, weight: float, norms: Floats, scores: Floats) -> None:
+        """Add a term's BM25 score to the `scores` (passages,) of the passages that have it.
+
+        `weight`: the term's rarity, times how often it is asked for. No score grows by more than that.
+        """
+        number = self.vocabulary.get(term)
+        if number is not None:
             here = slice(self.offsets[number], self.offsets[number + 1])
             where = self.positions[here]
-            count = self.counts[here].astype(np.float32)
-            norm = self.lengths[where].astype(np.float32)
-            norm *= np.float32(K1 * B / average_length)
-            norm += np.float32(K1 * (1 - B))
-            norm += count
-            count *= np.float32(weight)
-            count /= norm
-            scores[where] += count
+            scores[where] += _bm25(self.counts[here], norms[where], weight)
+
+    def add_scores_at(self, places: Ints, term: str, weight: float, norms: Floats, scores: Floats) -> None:
+        """The same for the passages at `places`, ascending, alone: cheap where the term is in very many."""
+        number = self.vocabulary.get(term)
+        if number is None or not len(places):
+            return
+        first, last = self.offsets[number], self.offsets[number + 1]
+        where = self.positions[first:last]
+        at = np.searchsorted(where, places)
+        has = np.flatnonzero(where[np.minimum(at, len(where) - 1)] == places)
+        found = places[has]
+        scores[found] += _bm25(self.counts[first:last][at[has]], norms[found], weight)
+
+
+def _bm25(counts: npt.NDArray[np.uint8], norms: Floats, weight: float) -> Floats:
+    found: Floats = counts.astype(np.float32)
+    norms += found
+    found *= np.float32(weight)
+    found /= norms
+    return found
 
 
 def _counted(flat: list[int], lengths: list[int], start: int) -> tuple[Ints, Ints, npt.NDArray[np.uint8]]:
