@@ -73,8 +73,8 @@ class NewDocument:
     def checked(self) -> "NewDocument":
         """The same document, trimmed; raises InvalidDocument with the reason in Chinese."""
         document = replace(self, title=self.title.strip(), text=self.text.strip())
-        if not _ID.fullmatch(document.id):
-            raise InvalidDocument("文件编号只能用字母、数字、汉字、点、横线和下划线，最多 64 个字符。")
+        if not _ID.fullmatch(document.id) or not document.id.strip("."):
+            raise InvalidDocument("文件编号只能用字母、数字、汉字、点、横线和下划线，最多 64 个字符，不能只有点。")
         if not document.title:
             raise InvalidDocument("缺少标题。")
         if not document.text:

@@ -169,6 +169,9 @@ class KnowledgeBase:
         if result.outcome == "answered":
             if self._rephraser is not None and rephrase:
                 result = await self._rephraser.rephrase(result, question, after=after, as_of=as_of)
+                if (await self._index.current()).revision != snapshot.revision:
+                    # The model took its time, and what it was told of may be off the air by now.
+                    return await self.answer(question, as_of=as_of, after=after, filters=filters, rephrase=False)
             else:
                 result = replace(result, steps=[*result.steps, Step(STEP, 0.0, "off")])
         log.info(
@@ -472,7 +475,8 @@ class KnowledgeBase:
         changed = []
         for document in batch:
             digest, status = known.get(document.id, ("", ""))
-            if digest == document.content_hash() and not (publish and status == "draft"):
+            wanted: Status = (document.status or "published") if publish else "draft"
+            if digest == document.content_hash() and not store.changes_status(status, wanted):
                 report.unchanged += 1
                 continue
             try:

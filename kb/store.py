@@ -53,6 +53,11 @@ async def hashes(session: AsyncSession, ids: Sequence[str]) -> dict[str, tuple[s
     return {row.id: (row.content_hash, row.status) for row in rows}
 
 
+def changes_status(present: str, wanted: Status) -> bool:
+    """Whether an import of the same text does something: it publishes a draft, or ends what is on the air."""
+    return wanted != "draft" and (present == "draft" or (present == "published" and wanted in _CLOSED))
+
+
 async def put(
     session: AsyncSession,
     document: NewDocument,
@@ -71,10 +76,10 @@ async def put(
     row = await session.get(KbDocument, document.id)
     digest = document.content_hash()
     if row is not None and row.content_hash == digest:
-        if row.status == "draft" and wanted != "draft":
-            row.status = wanted
-            return "updated"
-        return "unchanged"
+        if not changes_status(row.status, wanted):
+            return "unchanged"
+        row.status = wanted
+        return "updated"
     if row is not None and wanted == "draft" and row.status != "draft":
         raise DocumentExists(f"编号 {document.id} 的文件已经发布或停用，不能用草稿覆盖。")
     if row is None:

@@ -41,6 +41,7 @@ PAGE_ROLES: Final[Mapping[str, str]] = {
     "queue": "agent",
     "conversations": "agent",
     "knowledge": "editor",
+    "upload": "editor",
     "health": "editor",
     "cases": "editor",
     "tickets": "dispatcher",
@@ -55,7 +56,7 @@ WORKBENCH_KEY: Final = "minsheng.staff.workbench"
 # The UI library's own files: the same for everybody, versioned in the address.
 _LIBRARY_FILE = re.compile(r"_nicegui/[^/]+/(?:static|libraries|components|resources|esm)/")
 _PAGE = re.compile(
-    r"queue|tickets|returns|undelivered|knowledge|teaching|health|cases"
+    r"queue|tickets|returns|undelivered|knowledge|upload|teaching|health|cases"
     r"|(?:conversations|knowledge|teaching|tickets|returns)/[^/]+"
     r"|knowledge/[^/]+/(?:edit|versions)|api/tickets/[^/]+(?:/[a-z_]+)?"
 )

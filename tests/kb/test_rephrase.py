@@ -232,6 +232,18 @@ async def test_waiting_holds_neither_the_loop_nor_the_threads_that_answer_others
     await base.close()
 
 
+async def test_what_is_taken_off_the_air_while_the_model_speaks_is_not_answered(
+    base: KnowledgeBase, model: LanguageModel
+) -> None:
+    model.says, model.holds = saying(GOOD), True
+    waiting = asyncio.create_task(base.answer(QUESTION))
+    await _were_asked(model, 1)
+    await base.suspend("heating")
+    model.hold.set()
+    answer = await waiting
+    assert (answer.outcome, answer.citations) == ("not_found", [])
+
+
 async def test_a_server_that_does_not_answer_in_time_is_not_waited_for(
     db: Database, encoder: HashEncoder, settings: KbSettings, model: LanguageModel
 ) -> None:

@@ -1,6 +1,7 @@
 """What the next question is answered from: published, in force, in every process, with vectors of one encoder."""
 
 import asyncio
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from sqlalchemy import select
 
 from assistant.db.models import KbPassage
 from assistant.db.session import Database
-from kb.documents import NewDocument
+from kb.documents import NewDocument, Status
 from kb.errors import DocumentExists, DocumentNotFound, InvalidDocument
 from kb.service import KbSettings, KnowledgeBase
 from tests.kb.conftest import BY_WORDS, TODAY, HashEncoder, dogs, heating
@@ -242,6 +243,18 @@ async def test_loading_at_the_same_time_happens_once(base: KnowledgeBase, encode
     await asyncio.gather(*(base.load() for _ in range(8)))
     assert base.loaded
     assert len(encoder.embedded) == before
+
+
+@pytest.mark.parametrize("status", ["suspended", "expired"])
+async def test_importing_the_same_text_with_an_end_takes_it_off_the_air(base: KnowledgeBase, status: Status) -> None:
+    await base.import_documents([heating()], publish=True)
+    ended = await base.import_documents([replace(heating(), status=status)], publish=True)
+    assert (ended.updated, ended.unchanged) == (1, 0)
+    assert await _cited(base) == []
+    # What staff or an import ended is not reopened by the same file as before.
+    again = await base.import_documents([heating()], publish=True)
+    assert (again.updated, again.unchanged) == (0, 1)
+    assert [d.status for d in await base.list_documents()] == [status]
 
 
 async def test_seeding_is_done_once_and_respects_the_staff(base: KnowledgeBase, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_contradiction_shows_both_texts_and_can_be_waved_off(open_as: Open, tm
     for name, cost in (("护照办理指南", "120"), ("出入境办理须知", "160")):
         file = tmp_path / f"{name}.md"
         file.write_text(f"# {name}\n## 费用\n普通护照每本收费{cost}元。\n", encoding="utf-8")
-        page.goto("/staff/knowledge/new")
+        page.goto("/staff/upload")
         page.locator("input[type=file]").set_input_files(file)
         expect(page.get_by_text("已读取").first).to_be_visible()
         page.get_by_label("发文单位").fill("市公安局")

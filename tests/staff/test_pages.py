@@ -26,7 +26,7 @@ PAGES = [
     "queue",
     f"conversations/{CALM}",
     "knowledge",
-    "knowledge/new",
+    "upload",
     "knowledge/rent",
     "knowledge/rent/edit",
     "knowledge/rent/versions",
@@ -90,7 +90,7 @@ def test_an_unknown_object_says_so_in_chinese(workbench: Workbench, page: str) -
 def test_pages_load_nothing_from_other_hosts(workbench: Workbench) -> None:
     with client_of(workbench, "boss") as client:
         login = httpx.get(f"{workbench.url}/staff/login", trust_env=False).text
-        for text in (login, client.get("/staff/queue").text, client.get("/staff/knowledge/new").text):
+        for text in (login, client.get("/staff/queue").text, client.get("/staff/upload").text):
             loaded = re.findall(
                 r"""(?:src|href)\s*=\s*["']([^"']+)|@import url\(["']([^"']+)|"(https?://[^"]+)\"""", text
             )

@@ -34,7 +34,7 @@ def upload(request: pytest.FixtureRequest, chromium: Browser, workbench: Workben
     page.get_by_label("密码").fill(PASSWORD)
     page.get_by_role("button", name="登录").click()
     page.wait_for_url("**/staff/*")
-    page.goto("/staff/knowledge/new")
+    page.goto("/staff/upload")
     yield page
     context.close()
     assert complaints == []

@@ -60,7 +60,7 @@ async def knowledge_page(request: Request) -> None:
             with box("page-actions"):
                 link("体检", staff_href("health"), "btn btn-plain")
                 link("回归用例", staff_href("cases"), "btn btn-plain")
-                link("上传文件", staff_href("knowledge/new"), "btn btn-primary")
+                link("上传文件", staff_href("upload"), "btn btn-primary")
         with box("columns"):
             with card(classes="grow"):
                 listing = DocumentList(visit)

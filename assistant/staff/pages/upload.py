@@ -37,7 +37,7 @@ _MEGABYTES = MAX_UPLOAD_BYTES // 1024 // 1024
 
 
 def register() -> None:
-    ui.page("/knowledge/new", response_timeout=15)(upload_page)
+    ui.page("/upload", response_timeout=15)(upload_page)
 
 
 async def upload_page(request: Request) -> None:
