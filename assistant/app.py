@@ -265,7 +265,7 @@ def _wire(settings: Settings) -> Parts:
     sender = Sender(db, destinations, metrics=metrics)
     explainer = Explainer(reader)
     judgements = TicketJudgements(explainer)
-    similar = Similar(SqlEventIndex(db), city, reader)
+    similar = Similar(SqlEventIndex(db), city, reader, profile=tell.profile if tell is not None else None)
     woken: list[Callable[[], None]] = [sender.wake, judgements.wake]
 
     def wake() -> None:

@@ -42,6 +42,15 @@ class Matters:
         scores -= top + np.log(np.exp(scores - top).sum())
         return dict(zip(self._head.labels, scores.tolist(), strict=True))
 
+    def profile(self, text: str, vector: np.typing.NDArray[np.float32]) -> np.typing.NDArray[np.float32]:
+        """Square roots of the rules' probabilities, (rules,): the product of two texts' is 1 where they tell of one
+        matter, 0 where they have none in common (Bhattacharyya coefficient).
+
+        Args:
+            vector: of the text, of length 1. That of a passage does as well as that of a question, which it learned on.
+        """
+        return np.sqrt(self._head.probabilities(vector, text))
+
 
 def load(city: Path, embed: Embed, encoder_id: str) -> Matters | None:
     """The city's model; None where it has none or one for another encoder. Raises ConfigError for a broken file."""

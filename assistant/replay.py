@@ -7,7 +7,6 @@ A row with `title` and `text` is a request: it must end in a ticket that reaches
 import asyncio
 import itertools
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -170,7 +169,7 @@ class Replay:
         return Delivery.of(outcomes, await self._arrived(started_at))
 
     async def _arrived(self, started_at: str) -> list[dict[str, Any]]:
-        return await self._api.dispatched_since(started_at, api_key=os.environ.get("MINSHENG_OPEN311_API_KEY", ""))
+        return await self._api.dispatched_since(started_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +31,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from assistant import matters
 from assistant.city import City
 from assistant.crypto import Vault
 from assistant.db.duplicates import SqlEventIndex
@@ -171,7 +172,9 @@ async def _creation(db: Database, city: City, url: str) -> tuple[Spent, float, f
 async def _routing(db: Database, city: City, reader: CachingReader) -> list[tuple[str, str]]:
     rng = random.Random(5)
     creation = Creation(city, Vault(SECRET), lambda _unit, _level1, _level2: "desk")
-    similar = Similar(SqlEventIndex(db), city, reader)
+    told = matters.load(ROOT / "city" / "demo", partial(reader.embed, kind="query"), reader.encoder_id)
+    profile = told.profile if told is not None else None
+    similar = Similar(SqlEventIndex(db), city, reader, profile=profile)
     vectors = {text: await reader.aembed(text) for text in {text_of(rng) for _ in range(200)}}
 
     class Known:
@@ -182,7 +185,7 @@ async def _routing(db: Database, city: City, reader: CachingReader) -> list[tupl
         async def aembed(self, text: str) -> Any:
             return vectors.get(text) if text in vectors else await reader.aembed(text)
 
-    without = Similar(SqlEventIndex(db), city, Known())
+    without = Similar(SqlEventIndex(db), city, Known(), profile=profile)
 
     async def both(search: Similar) -> None:
         draft = new_draft(city, rng)

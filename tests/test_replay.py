@@ -91,6 +91,28 @@ def test_the_summary_is_good_only_when_everything_arrived_once() -> None:
         assert not summarise(outcomes, delivery, 1.0)["ok"]
 
 
+async def test_a_server_is_not_given_the_key_of_the_dispatch_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINSHENG_OPEN311_API_KEY", "of-the-city")
+    monkeypatch.setattr("assistant.replay.SETTLE_S", 0)
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        path, said = request.url.path, {"sender": "assistant", "text": "已登记。", "ticket": {"number": "ZZ-1"}}
+        if path.startswith("/desk"):
+            return httpx.Response(200, json=[arrived("ZZ-1")])
+        if path.startswith("/api/v1/tickets"):
+            return httpx.Response(200, json={"state": "已派遣"})
+        if path.endswith("/messages"):
+            return httpx.Response(200, json={"messages": [said], "handover": None})
+        return httpx.Response(200, json={"id": "c1", "token": "t"})
+
+    async with PublicApi("http://elsewhere.test", transport=httpx.MockTransport(answer)) as api:
+        report = await Replay(api, concurrency=1, wait_s=5, quiet=True).run([{"kind": "request", "words": "路灯坏了"}])
+    assert report["ok"] and any(request.url.path.startswith("/desk") for request in seen)
+    assert not any("of-the-city" in f"{each.url} {each.headers.raw} {each.content!r}" for each in seen)
+
+
 def test_a_bad_row_is_named(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text('{"title": "路灯", "text": "坏了"}\n\n{"question": "怎么办？"}\n{"text": 1}\n', encoding="utf-8")

@@ -310,6 +310,7 @@ class OutboxRow(Base):
 
     __table_args__ = (
         Index("ix_outbox_due", "state", "next_attempt_at"),
+        Index("ix_outbox_next", "destination", "state", "next_attempt_at", "id"),
         Index("ix_outbox_ticket", "ticket_number"),
         Index("ix_outbox_remote", "remote_id"),
     )
@@ -519,6 +520,28 @@ class KbCase(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class KbPhrasing(Base):
+    """A question (masked) that a place of a document answers; it stays with the document from version to version.
+
+    `label`: the place, as `kb.documents.Passage.label`; None: the whole document. `source`: staff, import, unanswered,
+    hit_test. `embedding`: float16, little-endian, of `encoder`.
+    """
+
+    __tablename__ = "kb_phrasings"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=True)
+    document_id: Mapped[str] = mapped_column(ForeignKey("kb_documents.id", ondelete="CASCADE"))
+    label: Mapped[str | None] = mapped_column(String(120))
+    text: Mapped[str] = mapped_column(String(500))
+    source: Mapped[str] = mapped_column(String(12))
+    actor: Mapped[str] = mapped_column(String(40))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    embedding: Mapped[bytes] = mapped_column(LargeBinary)
+    encoder: Mapped[str] = mapped_column(String(64))
+
+    __table_args__ = (Index("ix_kb_phrasings_document", "document_id"),)
+
+
 class KbUnanswered(Base):
     """A question (masked) that the base had no answer to."""
 
@@ -547,7 +570,7 @@ class KbFinding(Base):
     """Something about the base that a person should look at. `state`: 待处理, 处理中, 已处理, 不处理.
 
     `key` is the same for the same finding, so that it is one task. `kind`: expired, expiring, duplicate, contradiction,
-    dead_reference, never_hit, unanswered, feedback.
+    dead_reference, never_hit, unanswered, feedback, dead_phrasing.
     """
 
     __tablename__ = "kb_findings"

@@ -5,16 +5,19 @@ Rows of one ticket to one destination go in the order in which they were written
 pending or sending, and for good while the request it belongs to is dead.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     CursorResult,
+    Integer,
     Row,
+    Select,
     Table,
     Update,
     and_,
@@ -28,7 +31,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from assistant.db.models import OutboxRow, UtcDateTime
 from assistant.db.session import Database
@@ -65,6 +68,15 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class PutOff:
+    """A row that cannot be sent, because nobody knows its destination; `is_dead`: for good."""
+
+    ticket_number: str
+    destination: str
+    is_dead: bool
+
+
+@dataclass(frozen=True, slots=True)
 class OpenRequest:
     """A request at a destination that is not closed there, as far as we know."""
 
@@ -96,34 +108,67 @@ class Outbox:
         at: datetime,
         claim_s: float,
         places: Mapping[str, int],
-        unknown: tuple[Sequence[str], int] = ((), 0),
     ) -> tuple[list[Mark], list[Claim]]:
         """Note down how attempts ended and take due rows for `claim_s` seconds, in one transaction.
 
-        `places`: how many rows to take, by destination. `unknown`: the names of all destinations that there are, and
-        how many rows to take that are for others. Gives the marks that took effect: not those whose claim had lapsed
-        and whose row another process has now, which will come to the same end.
+        `places`: how many rows to take, by destination. Gives the marks that took effect: not those whose claim had
+        lapsed and whose row another process has now, which will come to the same end.
         """
-        wanted = [(OutboxRow.destination == name, limit) for name, limit in places.items() if limit > 0]
-        if unknown[1]:
-            wanted.append((OutboxRow.destination.not_in(sorted(unknown[0])), unknown[1]))
-        if self._db.is_sqlite and not marks and not await self._is_due([which for which, _ in wanted], at):
+        wanted = {name: limit for name, limit in places.items() if limit > 0}
+        if self._db.is_sqlite and not marks and not await self._is_due(OutboxRow.destination.in_(wanted), at):
             return [], []
         async with self._db.transaction() as connection:
             marked = await _write(connection, owner, marks) if marks else []
             until = at + timedelta(seconds=claim_s)
-            rows = [row for each in wanted for row in await _take(connection, *each, owner=owner, at=at, until=until)]
+            rows = [
+                row
+                for each in wanted.items()
+                for row in await _take(connection, *each, owner=owner, at=at, until=until)
+            ]
             parents = await _parents(connection, [row for row in rows if row.operation != "create"])
         return marked, [
             Claim(row.id, row.destination, row.attempts, _outgoing(row, parents.get(row.id))) for row in rows
         ]
 
-    async def _is_due(self, wanted: Sequence[ColumnElement[bool]], at: datetime) -> bool:
+    async def put_off(
+        self, known: Collection[str], *, at: datetime, limit: int, until: Callable[[int], datetime | None], reason: str
+    ) -> list[PutOff]:
+        """Count an attempt for due rows of all destinations but these, without sending: nobody knows where to.
+
+        `until`: when to try again after so many attempts; None: given up. `{destination}` in `reason` is filled in.
+        """
+        others = OutboxRow.destination.not_in(sorted(known))
+        if self._db.is_sqlite and not await self._is_due(others, at):
+            return []
+        columns = (OutboxRow.id, OutboxRow.ticket_number, OutboxRow.destination, OutboxRow.attempts)
+        async with self._db.transaction() as connection:
+            rows = [
+                row
+                for ready in (_LAPSED, _PENDING)
+                for row in await connection.execute(_due(columns, and_(ready, others), limit), {"at": at})
+            ]
+            alike: dict[tuple[int, str], list[int]] = {}
+            for row in rows:
+                alike.setdefault((row.attempts + 1, row.destination), []).append(row.id)
+            ends = {(attempts, name): until(attempts) for attempts, name in alike}
+            for (attempts, name), ids in alike.items():
+                again = ends[attempts, name]
+                values = {
+                    "state": "dead" if again is None else "pending",
+                    "attempts": attempts,
+                    "claimed_by": None,
+                    "claimed_until": None,
+                    "last_error": reason.format(destination=name)[:400],
+                } | ({} if again is None else {"next_attempt_at": again})
+                await connection.execute(update(_TABLE).where(_TABLE.c.id.in_(ids)).values(values))
+        return [
+            PutOff(row.ticket_number, row.destination, ends[row.attempts + 1, row.destination] is None) for row in rows
+        ]
+
+    async def _is_due(self, which: ColumnElement[bool], at: datetime) -> bool:
         """Looking first spares the other processes the only write lock when there is nothing to do."""
-        if not wanted:
-            return False
         async with self._db.read() as session:
-            query = select(OutboxRow.id).where(_DUE, or_(*wanted)).limit(1)
+            query = select(OutboxRow.id).where(or_(_PENDING, _LAPSED), ~_WAITS, which).limit(1)
             return (await session.execute(query, {"at": at})).first() is not None
 
     async def _changed(self, statement: Update) -> bool:
@@ -185,17 +230,24 @@ class Outbox:
         return await self._count(update(OutboxRow).where(OutboxRow.state == "dead", which).values(**again))
 
     async def depth(self, *, at: datetime) -> Depth:
-        query = select(OutboxRow.state, func.count()).where(OutboxRow.state != "sent").group_by(OutboxRow.state)
+        states = ("pending", "sending", "dead")
+        query = select(OutboxRow.state, func.count()).where(OutboxRow.state.in_(states)).group_by(OutboxRow.state)
         oldest = select(func.min(OutboxRow.created_at)).where(OutboxRow.state.in_(("pending", "sending")))
         async with self._db.read() as session:
             counts: dict[str, int] = {row[0]: row[1] for row in await session.execute(query)}
             since = await session.scalar(oldest)
-        by_state = {state: counts.get(state, 0) for state in ("pending", "sending", "dead")}
+        by_state = {state: counts.get(state, 0) for state in states}
         return Depth(by_state, max((at - since).total_seconds(), 0.0) if since else 0.0)
 
 
-def _due() -> ColumnElement[bool]:
-    at = bindparam("at", type_=UtcDateTime())
+# --- claiming ---------------------------------------------------------------------------------------------------------
+
+_AT = bindparam("at", type_=UtcDateTime())
+_PENDING = and_(OutboxRow.state == "pending", OutboxRow.next_attempt_at <= _AT)
+_LAPSED = and_(OutboxRow.state == "sending", OutboxRow.claimed_until <= _AT)
+
+
+def _waits() -> ColumnElement[bool]:
     earlier, newer = aliased(OutboxRow), aliased(OutboxRow)
     filed_again = exists(
         select(newer.id).where(
@@ -206,7 +258,7 @@ def _due() -> ColumnElement[bool]:
             newer.id < OutboxRow.id,
         )
     )
-    waits = exists(
+    return exists(
         select(earlier.id).where(
             earlier.ticket_number == OutboxRow.ticket_number,
             earlier.destination == OutboxRow.destination,
@@ -222,39 +274,57 @@ def _due() -> ColumnElement[bool]:
             ),
         )
     )
-    ready = or_(
-        and_(OutboxRow.state == "pending", OutboxRow.next_attempt_at <= at),
-        and_(OutboxRow.state == "sending", OutboxRow.claimed_until <= at),
-    )
-    return and_(ready, ~waits)
 
 
-_DUE = _due()
-"""Rows to send at the time `at`: ready, and nothing of the same ticket and destination before them."""
-
+_WAITS = _waits()
+"""Something of the same ticket and destination comes before it."""
 
 _TABLE = cast(Table, OutboxRow.__table__)
 
 
 async def _take(
-    connection: AsyncConnection, which: ColumnElement[bool], limit: int, *, owner: str, at: datetime, until: datetime
+    connection: AsyncConnection, destination: str, limit: int, *, owner: str, at: datetime, until: datetime
 ) -> list[Row[Any]]:
     """Claim due rows; in the order in which they were written, as far as it matters."""
-    due = (
-        select(OutboxRow.id)
-        .where(_DUE, which)
+    values = {"at": at, "until": until, "owner": owner, "name": destination, "most": limit}
+    return sorted(await connection.execute(_claiming(), values), key=lambda row: row.id)
+
+
+@cache
+def _claiming() -> Update:
+    """Claims due rows of one destination.
+
+    Lapsed claims are looked for apart: so the others come from their index in the order wanted, and looking ends with
+    the last row that there is a place for, however many there are.
+    """
+    most, of_it = bindparam("most", type_=Integer()), OutboxRow.destination == bindparam("name")
+    lapsed = _due([OutboxRow.id], and_(_LAPSED, of_it), most).cte("lapsed")
+    pending = _due([OutboxRow.id], and_(_PENDING, of_it), most).cte("pending")
+    due = union_all(select(lapsed.c.id), select(pending.c.id)).limit(most).cte("due")
+    return (
+        update(_TABLE)
+        .where(_TABLE.c.id == due.c.id)
+        .values(
+            state="sending",
+            claimed_by=bindparam("owner"),
+            claimed_until=bindparam("until", type_=UtcDateTime()),
+            attempts=_TABLE.c.attempts + 1,
+        )
+        .returning(_TABLE)
+    )
+
+
+def _due(
+    columns: Sequence[InstrumentedAttribute[Any]], ready: ColumnElement[bool], limit: int | BindParameter[int]
+) -> Select[Any]:
+    """Locks what is ready and has nothing before it, the longest due first; what others have locked is left out."""
+    return (
+        select(*columns)
+        .where(ready, ~_WAITS)
         .order_by(OutboxRow.next_attempt_at, OutboxRow.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .cte("due")
     )
-    statement = (
-        update(_TABLE)
-        .where(_TABLE.c.id == due.c.id)
-        .values(state="sending", claimed_by=owner, claimed_until=until, attempts=_TABLE.c.attempts + 1)
-        .returning(_TABLE)
-    )
-    return sorted(await connection.execute(statement, {"at": at}), key=lambda row: row.id)
 
 
 async def _write(connection: AsyncConnection, owner: str, marks: Sequence[Mark]) -> list[Mark]:

@@ -34,7 +34,10 @@ TIDY_EVERY_S = 3600.0
 RECEIPTS_KEPT = timedelta(days=30)
 # Long enough for several deliveries to end, so that they share a transaction; nobody notices it.
 _GATHER_S = 0.02
-_UNKNOWN_AT_ONCE = 50
+# Rows of a destination that is not configured are put off, again and again; while there are others, only now and then.
+_UNKNOWN_AT_ONCE = 500
+_UNKNOWN_EVERY_S = 5.0
+_UNKNOWN = "no_destination"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class Sender:
         self._under_way: set[asyncio.Task[None]] = set()
         self._taken: Counter[str] = Counter()
         self._ended: list[Mark] = []
+        self._unknown_at = 0.0
 
     def wake(self) -> None:
         """A row was written: look now instead of at the next round."""
@@ -182,7 +186,6 @@ class Sender:
                 at=at,
                 claim_s=self._claim_s,
                 places={name: self._concurrency - self._taken[name] for name in going},
-                unknown=(list(self._destinations), _UNKNOWN_AT_ONCE),
             )
         except BaseException as error:
             self._ended = ended + self._ended
@@ -199,7 +202,33 @@ class Sender:
             task.add_done_callback(self._under_way.discard)
             # A free place, and perhaps a row that waited for this one.
             task.add_done_callback(lambda _: self._woken.set())
-        return len(claims)
+        if claims and time.monotonic() < self._unknown_at:
+            return len(claims)
+        return len(claims) + await self._put_off_unknown()
+
+    async def _put_off_unknown(self) -> int:
+        """Rows whose destination is not configured wait for it like others for one that is down."""
+        at = self._clock()
+
+        def again(attempts: int) -> datetime | None:
+            if self._retry.is_last(attempts):
+                return None
+            return at + timedelta(seconds=self._retry.delay_s(attempts) * self._jitter())
+
+        reason = "没有配置名为 {destination} 的派单目的地。"
+        rows = await self._outbox.put_off(self._destinations, at=at, limit=_UNKNOWN_AT_ONCE, until=again, reason=reason)
+        self._unknown_at = time.monotonic() + _UNKNOWN_EVERY_S
+        if len(rows) >= _UNKNOWN_AT_ONCE:
+            self._woken.set()
+        for name, count in Counter(row.destination for row in rows).items():
+            log.warning("destination_unknown", destination=name, rows=count)
+        for row in rows:
+            if row.is_dead:
+                self._metrics.dead.labels(row.destination, _UNKNOWN).inc()
+                log.error("dispatch_dead", ticket=row.ticket_number, code=_UNKNOWN)
+            else:
+                self._metrics.failed.labels(row.destination, _UNKNOWN).inc()
+        return len(rows)
 
     async def _write_one_by_one(self) -> None:
         """One row that cannot be written must not keep the others; it is found again when its claim lapses."""
@@ -228,12 +257,9 @@ class Sender:
             self._metrics.delivery_s.labels(claim.destination).observe(time.monotonic() - started)
 
     async def _send(self, claim: Claim) -> str:
-        destination = self._destinations.get(claim.destination)
-        if destination is None:
-            raise Retryable(f"没有配置名为 {claim.destination} 的派单目的地。", code="no_destination")
         try:
             async with asyncio.timeout(self._send_s):
-                return (await destination.send(claim.outgoing)).remote_id
+                return (await self._destinations[claim.destination].send(claim.outgoing)).remote_id
         except TimeoutError:
             raise Retryable("对方没有及时回答。", code="timeout") from None
         except DispatchError:

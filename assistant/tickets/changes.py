@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from assistant.city import City
-from assistant.tickets.clock import plan
+from assistant.tickets.clock import handler_until, plan
 from assistant.tickets.errors import InvalidDraft, TransitionRefused
 from assistant.tickets.model import HistoryEntry, Ticket
 from assistant.tickets.outgoing import Standing, standing
@@ -101,6 +101,9 @@ def apply(
     _EFFECTS.get(operation, _nothing)(ticket, given)
     if operation in _FILED_AGAIN or (given.unit and operation in _NEW_LEAD):
         ticket.destination = choose(ticket.lead_unit, ticket.category1, ticket.category2)
+    if operation == "accept" and ticket.handler_until is not None:
+        # Until now an estimate, as the due time: the first handler gets the request with 受理.
+        ticket.handler_until = handler_until(city, ticket.routing, at) or ticket.handler_until
     ticket.state, ticket.updated_at = after, at
     entry = HistoryEntry(
         key,

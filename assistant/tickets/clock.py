@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 
 from assistant.city import City
 from assistant.tickets.deadlines import Span, deadline_class, working_day_length
-from assistant.tickets.model import HistoryEntry, Ticket, TicketView
+from assistant.tickets.model import HistoryEntry, Routing, Ticket, TicketView
 from assistant.tickets.states import State
 
-__all__ = ["AMBER_LEFT", "BY_CLOCK", "Clock", "Plan", "clock_of", "plan", "read_clock"]
+__all__ = ["AMBER_LEFT", "BY_CLOCK", "Clock", "Plan", "clock_of", "handler_until", "plan", "read_clock"]
 
 AMBER_LEFT = 0.25
 BY_CLOCK = "system:clock"
@@ -78,6 +78,14 @@ def clock_of(city: City, ticket: Ticket | TicketView, history: Sequence[HistoryE
         request_type=ticket.request_type,
         deadline=ticket.routing.deadline,
     )
+
+
+def handler_until(city: City, routing: Routing, start: datetime) -> datetime | None:
+    """Until when a first handler that got the request at `start` has it; None where there is no first handler."""
+    if routing.handler_hours is None:
+        return None
+    span = Span(city.calendar if routing.handler_working else None, city.zone)
+    return span.after(start, timedelta(hours=routing.handler_hours))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from assistant.city import City, Place
-from assistant.tickets.deadlines import Span, due_at
+from assistant.tickets.clock import handler_until
+from assistant.tickets.deadlines import due_at
 from assistant.tickets.evidence import Tell
 from assistant.tickets.model import NO_PLACE, Ticket, TicketDraft
 from assistant.tickets.numbering import UNKNOWN_DISTRICT, format_number
@@ -86,7 +87,7 @@ class Creation:
             lead_unit=first,
             assisting_units=route.assisting_units,
             routing=route.routing,
-            handler_until=self._handler_until(route, moment),
+            handler_until=handler_until(self._city, route.routing, moment),
             destination=self._choose(first, draft.category1, draft.category2),
             due_at=due_at(
                 self._city,
@@ -100,13 +101,6 @@ class Creation:
             confidences=draft.confidences,
             other_matters=draft.other_matters,
         )
-
-    def _handler_until(self, route: Route, moment: datetime) -> datetime | None:
-        """Until when a first handler has it before the unit gets it."""
-        if route.first_handler is None or route.handler_hours is None:
-            return None
-        span = Span(self._city.calendar if route.handler_working else None, self._city.zone)
-        return span.after(moment, timedelta(hours=route.handler_hours))
 
     def service_code(self, ticket: Ticket) -> str:
         """The code of the ticket's category for the dispatch API; without a second level, as the matrix sees it."""

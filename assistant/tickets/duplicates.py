@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,8 @@ FILE = Path(__file__).with_name("duplicates.json")
 class Report:
     """What one resident reported. `vector`: the embedding of `compared_text`, of length 1; None where there is none.
 
-    `inquiry`: a question about rules, which is no event.
+    `inquiry`: a question about rules, which is no event. `matters`: what `compared_text` tells of, of length 1, as by
+    `assistant.matters.Matters.profile`; None where nothing was learned of the city's matters.
     """
 
     text: str
@@ -50,6 +51,7 @@ class Report:
     at: datetime
     vector: Vector | None = None
     inquiry: bool = False
+    matters: Vector | None = None
 
     @property
     def compared_text(self) -> str:
@@ -75,10 +77,9 @@ class SameEvent:
     here a resident is asked."""
 
     def __init__(self, stored: Mapping[str, object]) -> None:
-        weights, bare = stored["weights"], stored["weights_without_vector"]
-        assert isinstance(weights, dict) and isinstance(bare, dict)
-        self._weights = {name: float(value) for name, value in weights.items()}
-        self._bare = {name: float(value) for name, value in bare.items()}
+        self._weights = _numbers(stored["weights"])
+        self._without_matters = _numbers(stored["weights_without_matters"])
+        self._bare = _numbers(stored["weights_without_vector"])
         self.same, self.offer = float(str(stored["same"])), float(str(stored["offer"]))
 
     @classmethod
@@ -86,26 +87,36 @@ class SameEvent:
     def load(cls) -> "SameEvent":
         return cls(json.loads(FILE.read_text(encoding="utf-8")))
 
-    def judge(self, one: Report, other: Report) -> Likeness:
-        """How likely both are the same event, whoever came first."""
-        compared = compare_reports(one, other)
+    def judge(self, one: Report, other: Report, compared: Compared | None = None) -> Likeness:
+        """How likely both are the same event, whoever came first. `compared`: of `compare_reports`, where known."""
+        compared = compared or compare_reports(one, other)
         if not _possible(one, other, compared):
             return Likeness(0.0, ())
         found = features(one, other, compared)
-        weights = self._bare if one.vector is None or other.vector is None else self._weights
+        weights = self._weights_for(one, other)
         logit = weights["bias"] + sum(weights[name] * found[name] for name in FEATURES if name in weights)
         mergeable = (
             compared.relation is Relation.SAME
             and abs(other.at - one.at) <= _A_WEEK
-            and not any(found[name] for name in ("own", "personal", "counter", "again", "over", "other_district"))
+            and not any(found[name] for name in _BY_PERSON)
             and not (one.inquiry or other.inquiry)
         )
         return Likeness(1 / (1 + math.exp(-logit)), _reasons(one, other, compared, found), mergeable)
 
+    def _weights_for(self, one: Report, other: Report) -> dict[str, float]:
+        if one.vector is None or other.vector is None:
+            return self._bare
+        return self._without_matters if one.matters is None or other.matters is None else self._weights
+
     @staticmethod
-    def is_possible(one: Report, other: Report) -> bool:
+    def is_possible(one: Report, other: Report, compared: Compared | None = None) -> bool:
         """Whether nothing rules it out: neither is an inquiry, and the places do not conflict."""
-        return _possible(one, other, compare_reports(one, other))
+        return _possible(one, other, compared or compare_reports(one, other))
+
+
+def _numbers(stored: object) -> dict[str, float]:
+    assert isinstance(stored, dict)
+    return {name: float(value) for name, value in stored.items()}
 
 
 def compare_reports(one: Report, other: Report) -> Compared:
@@ -120,13 +131,11 @@ def _possible(one: Report, other: Report, compared: Compared) -> bool:
 # --- features --------------------------------------------------------------------------------------------------------
 
 FEATURES = (
-    "cosine", "shared", "alike", "category2", "place_same", "place_contains", "place_apart", "place_likeness",
-    "same_community", "other_district", "hours", "again", "over", "own", "personal", "counter",
+    "cosine", "matter", "shared", "alike", "category2", "place_same", "place_contains", "same_community",
+    "other_district", "again", "over", "claim", "own", "personal", "counter",
 )  # fmt: skip
-SPEAKS_AGAINST = frozenset(
-    {"place_apart", "other_district", "hours", "again", "over", "own", "personal",
-     "counter"}
-)  # fmt: skip
+SPEAKS_AGAINST = frozenset({"other_district", "again", "over", "claim", "own", "personal", "counter"})
+_BY_PERSON = SPEAKS_AGAINST  # where one of these is found, a person decides
 
 # What happens in or before one building, and what reaches a whole estate, in residents' words.
 _ONE_BUILDING = re.compile(
@@ -149,7 +158,7 @@ _AGAIN = re.compile(
     r"才过|刚过|没几天|才没几|清了"
 )
 _SHORT = re.compile(
-    r"停水|停电|停气|断水|断电|没水|没电|着火|起火|冒烟|烧了|打架|打起来|翻车|翻了|撞|爆了|爆管|裂了|炸|困|积水|淹|冒水|喷水|堵死|跳闸|泄漏|倒了|砸"
+    r"停水|停电|停气|断水|断电|没水|没电|着火|起火|冒烟|烧了|打架|打起来|翻车|翻了|撞|爆了|爆管|裂了|爆炸|炸了|困|积水|淹|冒水|喷水|堵死|跳闸|泄漏|倒了|砸"
 )
 _PERSONAL = re.compile(
     r"(?:我|俺)(?:的|老婆|媳妇|爱人|老公|爹|爸|妈|娘|父亲|母亲|老爹|孩子|闺女|儿子|女儿|奶奶|爷爷|弟|哥|姐|妹|家孩子|自己|本人)|本人|"
@@ -161,6 +170,18 @@ _OWN = frozenset(
         "金融财税", "教育收费", "出租车管理", "医患纠纷", "就业培训", "考试招生", "邮政管理",
     }
 )  # fmt: skip
+# What is owed or refused to somebody: money, papers, a place at school.
+_CLAIM = re.compile(
+    r"工资|薪|提成|奖金|加班费|返费|补偿金|合同|仲裁|离职|辞职|辞退|裁员|工伤|户口|落户|身份证|居住证|驾照|驾驶证|行驶证|护照|"
+    r"[产本]证|不动产证|房本|产权|结婚证|离婚|出生证|毕业证|档案|公证|过户|办证|社保|医保|公积金|养老金|养老保险|退休|低保|津贴|补贴|补助|"
+    r"救助|报销|失业金|生育|保险|理赔|押金|定金|订金|学费|报名|会员卡|充值|预付|办卡|退款|退费|退钱|退货|退换|[给不没]退|退我|赔我|"
+    r"退一赔|贷款|房贷|信用卡|征信|存款|转账|利息|买的|买了|网购|订单|寄的|中介|学位|入学|学籍|转学|误诊|手术|病历|违章|罚款|年检|考试"
+)
+_MYSELF = re.compile(r"我(?!们|市|区|县|省|国|院|村)|俺(?!们|村)|本人")
+_TOGETHER = re.compile(
+    r"[我俺咱](?:们|村|厂|院)|大家|大伙|全(?:厂|村|班|校|小区)|家长|业主|会员|工友|同事|邻居|村民|居民|几十|几百|上百|多人|多户|好几|"
+    r"[一二三四五六七八九十百\d]+多?(?:个人|人|户|家)|都[没不拿在]|跑路|关门|失联|停业|人去楼空|倒闭|卷款|维权|集体|群里"
+)
 # Where everybody comes with a case of the own. As sounds, which is how a spot is written.
 _COUNTER = re.compile(
     sound("车管所|派出所|大厅|窗口|支行|银行|医院|驿站|快递点|社保|医保|学校|公司|法院|法庭|营业厅|服务中心")
@@ -170,61 +191,109 @@ _COUNTER = re.compile(
 def is_narrow(one: str, other: str) -> bool:
     """Whether what both tell of happens at one building, so that another building is another event.
 
-    It does unless both speak of what reaches a whole estate: two tickets too many can be merged later, one that was
-    merged wrongly is not missed.
+    It does unless both speak of what reaches a whole estate, or one does and neither of anything in a building: two
+    tickets too many can be merged later, one that was merged wrongly is not missed.
     """
-    if _ALL_OVER.search(one) and _ALL_OVER.search(other):
+    first, second = _reach(one), _reach(other)
+    inside = first.inside or second.inside
+    if (first.wide and second.wide) or ((first.wide or second.wide) and not inside):
         return False
-    if _ONE_BUILDING.search(one) or _ONE_BUILDING.search(other):
-        return True
-    return not all(_MANY.search(text) or _ALL_OVER.search(text) for text in (one, other))
+    return inside or not (first.many and second.many)
 
 
 def features(one: Report, other: Report, compared: Compared) -> dict[str, float]:
     """Numbers about a pair, by the names of FEATURES; all near 0..1."""
-    texts = [_words_only(without_names(report.text, one.spot, other.spot)) for report in (one, other)]
-    gap = abs(other.at - one.at)
-    late = other.text if other.at >= one.at else one.text
-    days = gap / timedelta(days=1)
-    both = one.vector is not None and other.vector is not None
+    first, second = _signs(one.text, one.spot), _signs(other.text, other.spot)
+    late = second if other.at >= one.at else first
+    later = abs(other.at - one.at) > _SOME_DAYS
     return {
-        "cosine": float(one.vector @ other.vector) if both else 0.0,  # type: ignore[operator]
-        **_characters(*texts),
+        "cosine": _product(one.vector, other.vector),
+        "matter": _product(one.matters, other.matters),
+        **_characters(first, second),
         "category2": float(one.category2 is not None and one.category2 == other.category2),
         "place_same": float(compared.relation is Relation.SAME),
         "place_contains": float(compared.relation is Relation.CONTAINS),
-        "place_apart": float(compared.apart),
-        "place_likeness": compared.likeness,
         "same_community": float(compared.same_community),
         "other_district": float(compared.other_district),
-        "hours": math.log1p(gap / timedelta(hours=1)) / math.log(24 * 30),
-        "again": float(days > _SOME_DAYS and _AGAIN.search(late) is not None),
-        "over": float(days > _SOME_DAYS and all(_SHORT.search(text) for text in (one.text, other.text))),
+        "again": float(later and late.again),
+        "over": float(later and first.short and second.short),
+        # A shop that closed owes to many.
+        "claim": float(
+            first.claims
+            and second.claims
+            and (first.himself or second.himself)
+            and not (first.of_many and second.of_many)
+        ),
         "own": float(one.category2 in _OWN and other.category2 in _OWN),
-        "personal": float(all(_PERSONAL.search(text) for text in (one.text, other.text))),
-        "counter": float(all(_COUNTER.search(report.spot.written) for report in (one, other))),
+        "personal": float(first.personal and second.personal),
+        "counter": float(first.counter and second.counter),
     }
 
 
-_SOME_DAYS = 5
+_SOME_DAYS = timedelta(days=5)
 _RARE = 8.5  # of a character that the examples never use
 _MUCH = 60.0  # what two long accounts of one event share, in nats
+_KNOWN = 4096  # a ticket is compared with many others
 
 
-def _words_only(text: str) -> str:
-    return re.sub(r"[^\w]+", "", text)
+def _product(one: Vector | None, other: Vector | None) -> float:
+    return 0.0 if one is None or other is None else float(one @ other)
 
 
-def _characters(one: str, other: str) -> dict[str, float]:
-    """What the texts share, character by character, each weighed by how rare it is (inverse document frequency)."""
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    wide: bool
+    inside: bool
+    many: bool
+
+
+@lru_cache(_KNOWN)
+def _reach(text: str) -> _Reach:
+    return _Reach(
+        wide=_ALL_OVER.search(text) is not None,
+        inside=_ONE_BUILDING.search(text) is not None,
+        many=_MANY.search(text) is not None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Signs:
+    """What one report says by itself. `chars`: those of the text without its place, with their rarities."""
+
+    again: bool
+    short: bool
+    claims: bool
+    himself: bool
+    of_many: bool
+    personal: bool
+    counter: bool
+    chars: Mapping[str, float]
+    squares: float
+
+
+@lru_cache(_KNOWN)
+def _signs(text: str, spot: Spot) -> _Signs:
     rarity = _rarity()
-    first, second = ({char: rarity.get(char, _RARE) for char in text} for text in (one, other))
-    common = first.keys() & second.keys()
-    shared, squares = sum(first[char] for char in common), sum(first[char] ** 2 for char in common)
-    norm = math.sqrt(sum(v * v for v in first.values()) * sum(v * v for v in second.values()))
+    chars = {char: rarity.get(char, _RARE) for char in re.sub(r"[^\w]+", "", without_names(text, spot))}
+    return _Signs(
+        again=_AGAIN.search(text) is not None,
+        short=_SHORT.search(text) is not None,
+        claims=_CLAIM.search(text) is not None,
+        himself=_MYSELF.search(text) is not None,
+        of_many=_TOGETHER.search(text) is not None,
+        personal=_PERSONAL.search(text) is not None,
+        counter=_COUNTER.search(spot.written) is not None,
+        chars=chars,
+        squares=sum(weight * weight for weight in chars.values()),
+    )
+
+
+def _characters(one: _Signs, other: _Signs) -> dict[str, float]:
+    """What the texts share, character by character, each weighed by how rare it is (inverse document frequency)."""
+    common = [one.chars[char] for char in one.chars.keys() & other.chars.keys()]
     return {
-        "shared": min(shared / _MUCH, 2.0),
-        "alike": squares / max(norm, 1.0),
+        "shared": min(sum(common) / _MUCH, 2.0),
+        "alike": sum(weight * weight for weight in common) / max(math.sqrt(one.squares * other.squares), 1.0),
     }
 
 
@@ -249,6 +318,8 @@ def _reasons(one: Report, other: Report, compared: Compared, found: Mapping[str,
         reasons.append("地点名称相近")
     if found["category2"]:
         reasons.append("相同事项")
+    elif found["matter"] >= _CLOSE_MATTER:
+        reasons.append("事由相近")
     elif one.category1 == other.category1:
         reasons.append("同一大类")
     if found["cosine"] >= _CLOSE_COSINE or found["alike"] >= _CLOSE_WORDS:
@@ -256,10 +327,12 @@ def _reasons(one: Report, other: Report, compared: Compared, found: Mapping[str,
     reasons.append(_apart(other.at - one.at))
     if found["again"]:
         reasons.append("后一件说是再次发生")
+    if found["claim"]:
+        reasons.append("可能各有各的诉求")
     return tuple(reasons)
 
 
-_CLOSE_COSINE, _CLOSE_WORDS = 0.9, 0.5
+_CLOSE_COSINE, _CLOSE_WORDS, _CLOSE_MATTER = 0.9, 0.5, 0.8
 
 
 def _apart(gap: timedelta) -> str:

@@ -86,7 +86,8 @@ class Candidate:
 class Routing:
     """Why a unit leads. `review`: a person is to check it. `candidates`: the best three, the chosen one first.
 
-    `deadline`: the deadline class that category and matter call for.
+    `deadline`: the deadline class that category and matter call for. `handler_hours`: how long a first handler has the
+    request before the unit gets it (working hours where `handler_working`); None where there is no first handler.
     """
 
     reason: str
@@ -96,6 +97,8 @@ class Routing:
     model_version: str | None = None
     place_confidence: float = 0.0
     deadline: str = "general"
+    handler_hours: float | None = None
+    handler_working: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -106,6 +109,8 @@ class Routing:
             "model_version": self.model_version,
             "place_confidence": self.place_confidence,
             "deadline": self.deadline,
+            "handler_hours": self.handler_hours,
+            "handler_working": self.handler_working,
         }
 
     @classmethod

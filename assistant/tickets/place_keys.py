@@ -6,6 +6,7 @@ right sound (花园 and 华园). Numbers, compass directions and the like are ne
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +17,7 @@ from pathlib import Path
 from rapidfuzz import fuzz
 
 from assistant.gazetteer import Place
+from assistant.tickets.titles import differ, heard, title_of
 
 __all__ = ["Compared", "Relation", "Spot", "compare", "place_keys", "sound", "spot_of", "without_names"]
 
@@ -40,8 +42,9 @@ class Spot:
     """A place taken apart; names are sounds.
 
     `names`: estates, villages, roads, sights. `roads`: those of them that are roads. `streets`: street offices, towns.
-    `numbers`: house numbers. `yards`: (期, 2) of 二期, (院, 4) of 4号院, (院, 南) of 南院. `written`: place and
-    description, to look for a name in.
+    `numbers`: house numbers. `yards`: (期, 2) of 二期, (院, 4) of 4号院, (院, 南) of 南院, (门, 东) of 东门. `written`:
+    place and description, to look for a name in. `titles`: names that may be of an estate, as `titles.heard`;
+    `estates`: those that surely are.
     """
 
     district: str | None = None
@@ -56,15 +59,16 @@ class Spot:
     buildings: frozenset[str] = frozenset()
     units: frozenset[str] = frozenset()
     written: str = ""
+    titles: frozenset[str] = frozenset()
+    estates: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """`likeness` of the names: 1 the same name, 0 nothing alike. `apart`: both are named, and differently."""
+    """`likeness` of the names: 1 the same name, 0 nothing alike."""
 
     relation: Relation
     likeness: float
-    apart: bool
     same_number: bool
     same_community: bool
     other_district: bool
@@ -102,6 +106,7 @@ def spot_of(place: str | None, text: str, resolve: Callable[[str], Place], *, di
     if not mine.names:
         mine.names |= hers.roads
         mine.roads |= hers.roads
+    titles = [title for title in map(title_of, mine.written) if title is not None]
     return Spot(
         district=said or found.district,
         district_said=said is not None,
@@ -111,11 +116,19 @@ def spot_of(place: str | None, text: str, resolve: Callable[[str], Place], *, di
         streets=frozenset(mine.streets),
         numbers=frozenset(mine.numbers or hers.numbers),
         numbered=frozenset(mine.numbered or hers.numbered),
-        yards=frozenset(mine.yards or hers.yards),
+        yards=frozenset(_yards(mine.yards, hers.yards)),
         buildings=frozenset(mine.buildings or hers.buildings),
         units=frozenset(mine.units or hers.units),
         written=sound(f"{given}|{told}"),
+        titles=frozenset(name for name, _ in titles),
+        estates=frozenset(name for name, marked in titles if marked),
     )
+
+
+def _yards(given: set[tuple[str, str]], told: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Who tells of several (一号院二号院都停电) tells of more than the one that was given as the place."""
+    kinds = Counter(kind for kind, _ in told)
+    return {*given, *((kind, value) for kind, value in told if kinds[kind] > 1 or not given)}
 
 
 def without_names(text: str, *spots: Spot) -> str:
@@ -143,11 +156,9 @@ def place_keys(spot: Spot) -> tuple[str, ...]:
 def compare(one: Spot, other: Spot, *, narrow: bool) -> Compared:
     """How two places relate. `narrow`: the matter concerns one building, so that another building is another place."""
     likeness = _likeness(one, other)
-    named = bool(one.names and other.names)
     return Compared(
         relation=_relation(one, other, likeness, narrow),
         likeness=likeness,
-        apart=named and likeness < _ALIKE,
         same_number=bool(one.numbers & other.numbers),
         same_community=one.community is not None and one.community == other.community,
         other_district=None not in (one.district, other.district) and one.district != other.district,
@@ -157,6 +168,7 @@ def compare(one: Spot, other: Spot, *, narrow: bool) -> Compared:
 # --- relating --------------------------------------------------------------------------------------------------------
 
 _ALIKE = 0.75
+_BRAND = 2  # characters of a builder's name: 建业春天里 and 建业壹号城邦
 _TELLS_APART = frozenset("东西南北前后大小上下中新老一二三四五六七八九十第0123456789")
 
 
@@ -185,7 +197,9 @@ def _conflicting(one: Spot, other: Spot, likeness: float, narrow: bool) -> bool:
     if likeness < _ALIKE and (_disjoint(one.roads, other.roads) or _other_community(one, other)):
         return True
     shared = (one.names & other.names) - one.roads
-    return not shared and any(_neighbours(a, b) for a, b in product(one.names, other.names))
+    if not shared and any(_neighbours(a, b) for a, b in product(one.names, other.names)):
+        return True
+    return _other_road(one, other) or _other_estate(one, other)
 
 
 def _other_community(one: Spot, other: Spot) -> bool:
@@ -198,12 +212,12 @@ def _disjoint(one: Iterable[str], other: Iterable[str]) -> bool:
 
 
 def _neighbours(one: str, other: str) -> bool:
-    """三棉东 and 三棉西: names that differ only in what tells neighbours apart, and both have it."""
-    if one == other:
-        return False
+    """三棉东 and 三棉西: names that differ only in what tells neighbours apart, and each has what the other lacks."""
     bones = ["".join(char for char in name if char not in _TELLS_APART) for name in (one, other)]
     marks = [[char for char in name if char in _TELLS_APART] for name in (one, other)]
-    return bones[0] == bones[1] and all(marks) and (bones[0] != "" or len(one) == len(other) > 1)
+    if set(marks[0]) <= set(marks[1]) or set(marks[1]) <= set(marks[0]):
+        return False
+    return bones[0] == bones[1] and (bones[0] != "" or len(one) == len(other) > 1)
 
 
 def _likeness(one: Spot, other: Spot) -> float:
@@ -242,6 +256,29 @@ def _alike(one: str, other: str, are_roads: bool) -> float:
     return float(fuzz.ratio(one, other)) / 100
 
 
+def _other_estate(one: Spot, other: Spot) -> bool:
+    mine, hers = _untold(one, other), _untold(other, one)
+    # In one village or community, or on one road, one name that surely is an estate's is enough.
+    needed = 1 if one.titles & other.titles or one.roads & other.roads else 2
+    sure = any(
+        a[:_BRAND] == b[:_BRAND] or (a in one.estates) + (b in other.estates) >= needed for a, b in product(mine, hers)
+    )
+    return sure and differ(mine, hers)
+
+
+def _untold(one: Spot, other: Spot) -> list[str]:
+    written = heard(other.written)
+    return [title for title in one.titles if title not in written]
+
+
+def _other_road(one: Spot, other: Spot) -> bool:
+    mine, hers = one.roads - other.roads, other.roads - one.roads
+    return bool(mine and hers) and differ(
+        [heard(road) for road in mine if road not in other.written],
+        [heard(road) for road in hers if road not in one.written],
+    )
+
+
 # --- taking apart ----------------------------------------------------------------------------------------------------
 
 _DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
@@ -264,13 +301,15 @@ _NAME = re.compile(
     rf"|(?P<area>(?:(?:{_ROAD_END})?(?:{_GENERIC})|(?:{_ROAD_END})?(?:{_AREA_END}))+)"
     rf"|(?P<road>{_ROAD_END}))"
 )
+_HIGHWAY = re.compile(r"(?<![A-Z\d])[GSXY]\d{3}(?!\d)")
 _NO_ROAD = re.compile(r"(?:铁|公|马|道|主|辅|小|大|走|堵|修|那条|这条|\d+|[A-Z]\d+)路")
 _STRIP_GENERIC = re.compile(rf"(?:{_GENERIC})+$")
 _STRIP_STREET = re.compile(rf"(?:{_STREET_END})+$")
 _TRIPLE = re.compile(r"(?<![\d-])(\d{1,3})-(\d{1,2})-(\d{3,4})(?!\d)")
-_BUILDING = re.compile(r"([A-Z]?\d{1,3}[A-Z]?|[A-Z])(?:号楼|栋|幢|座|#楼?)")
+_BUILDING = re.compile(r"([A-Z]?\d{1,3}[A-Z]?|[A-Z])(?:号(?:家属|住宅|居民)?楼|栋|幢|座|#楼?)")
 _UNIT = re.compile(r"(\d{1,2}|[A-Z东西中])单元")
 _PHASE = re.compile(r"(\d{1,2})期")
+_GATE = re.compile(r"(?<![东西南北])([东西南北])大?门(?!大?[路街村口桥]|社区)")
 _SIDE = re.compile(r"(?:([东西南北前后])|(\d{1,2}|[A-Z])号?)(校区|院区|院|区)")
 _NO_HOUSE = r"线|楼|门(?![前口外面市])|出口|口|桌|车|桥|杆|机|店|厅|窗"
 _HOUSE = re.compile(rf"附?(\d{{1,4}})(?:[-之]\d{{1,3}})?号(大?院)?(?!{_NO_HOUSE})")
@@ -294,10 +333,13 @@ class _Parts:
     yards: set[tuple[str, str]] = field(default_factory=set)
     buildings: set[str] = field(default_factory=set)
     units: set[str] = field(default_factory=set)
+    written: list[str] = field(default_factory=list)
 
     def read(self, place: str) -> None:
         """A place as given: everything in it belongs to it."""
         rest = self._take_buildings(place)
+        self.yards |= {("门", side) for side in _GATE.findall(place)}
+        self._read_highways(rest)
         at, owner = 0, ""
         for match in _HOUSE.finditer(rest):
             owner = self._read_names(rest[at : match.start()]) or owner
@@ -318,6 +360,11 @@ class _Parts:
             self.roads.add(road)
             self.numbers.add(match[2])
             self.numbered.add(road + match[2])
+
+    def _read_highways(self, text: str) -> None:
+        for number in _HIGHWAY.findall(text):
+            self.names.add(number)
+            self.roads.add(number)
 
     def _take_buildings(self, text: str) -> str:
         for building, unit, _ in _TRIPLE.findall(text):
@@ -343,6 +390,7 @@ class _Parts:
                 last = self._add(match) or last
             rest = _TAIL.sub("", part[at:])
             if len(_HAN.findall(rest)) >= 2:
+                self.written.append(rest)
                 last = sound(rest)
                 self.names.add(last)
         return last
@@ -357,6 +405,8 @@ class _Parts:
         self.names.add(name)
         if match["road"]:
             self.roads.add(name)
+        else:
+            self.written.append(match[0])
         return name
 
 

@@ -45,8 +45,7 @@ def weights_for(given: Mapping[str, Any], *, taught: bool) -> Weights:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`lead_unit` answers for the request; `first_handler`, where one is named, has it first, for `handler_hours`
-    (working hours where `handler_working`).
+    """`lead_unit` answers for the request; `first_handler`, where one is named, has it first.
 
     `matter`: the matter of the chosen rule, None for a rule of a whole category and where a person decides.
     `deadline`: the deadline class that category and matter call for. `service_code`: for the dispatch API.
@@ -59,8 +58,6 @@ class Route:
     service_code: str
     matter: str | None = None
     first_handler: str | None = None
-    handler_hours: float | None = None
-    handler_working: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +142,8 @@ class Router:
             model_version=str(model) if model is not None else None,
             place_confidence=place.confidence,
             deadline=rule.deadline or category.deadline,
+            handler_hours=(handler.working_hours or handler.hours) if handler else None,
+            handler_working=bool(handler and handler.working_hours),
         )
         return Route(
             lead_unit=self._city.matrix.first_receiver if doubt else lead,
@@ -154,8 +153,6 @@ class Router:
             service_code=category.service_code,
             matter=None if doubt else rule.matter,
             first_handler=handler.handler if handler else None,
-            handler_hours=(handler.working_hours or handler.hours) if handler else None,
-            handler_working=bool(handler and handler.working_hours),
         )
 
     def unit_of(self, rule: Rule, place: Place) -> str:

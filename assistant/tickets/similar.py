@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 from assistant.city import City
 from assistant.errors import MinshengError
-from assistant.tickets.duplicates import Report, SameEvent
+from assistant.tickets.duplicates import Report, SameEvent, compare_reports
 from assistant.tickets.model import NO_PLACE, TicketDraft, TicketView
 from assistant.tickets.place_keys import Spot, place_keys, spot_of
 from assistant.tickets.service import TicketService
@@ -27,10 +27,13 @@ log = structlog.get_logger()
 MERGING = "system:merge"
 _MOST = 50
 _SPOTS = 50_000
+_PROFILES = 20_000
 _TURN_OF = 20
 _INQUIRY, _DANGER = "咨询", "特急"
 _UNTOUCHED = frozenset({"submit", "accept", "dispatch"})
 Vector = npt.NDArray[np.float32]
+Profile = Callable[[str, Vector], Vector]
+"""What a text tells of, of length 1, from the text and its vector: `assistant.matters.Matters.profile`."""
 
 
 class Embedder(Protocol):
@@ -111,13 +114,17 @@ class Similar:
         city: City,
         embedder: Embedder,
         *,
+        profile: Profile | None = None,
         model: SameEvent | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`profile`: where the city has learned its matters from examples; they are compared as well then."""
         self.index, self._city, self._embedder, self._clock = index, city, embedder, clock
         self.model = model or SameEvent.load()
         # Taking a place apart costs about a millisecond, and a ticket is compared with many others.
         self._spots: LRUCache[tuple[str | None, str], Spot] = LRUCache(_SPOTS)
+        self._profile = profile
+        self._profiles: LRUCache[tuple[str, str], Vector] = LRUCache(_PROFILES)
 
     @property
     def since(self) -> datetime:
@@ -133,7 +140,15 @@ class Similar:
         if isinstance(asked, str):
             known = await self.index.get(asked)
             return await self.like(known) if known is not None else []
-        found = await self._compare(await self._report_of(asked), asked.category1, without)
+        report = self._made(
+            asked.description, asked.place, asked.category1, asked.category2, asked.request_type, self._clock(), None
+        )
+        # The language model works beside the database and the comparison of places, which can do without.
+        vector = asyncio.create_task(self.vector(report))
+        try:
+            found = await self._compare(report, asked.category1, without, vector)
+        finally:
+            vector.cancel()
         return [candidate for candidate in found if candidate.number not in asked.apart_from]
 
     async def like(self, known: Known) -> list[Candidate]:
@@ -159,11 +174,15 @@ class Similar:
     def encoder_id(self) -> str:
         return self._embedder.encoder_id
 
-    async def _report_of(self, draft: TicketDraft) -> Report:
-        report = self._made(
-            draft.description, draft.place, draft.category1, draft.category2, draft.request_type, self._clock(), None
-        )
-        return replace(report, vector=await self.vector(report))
+    def _profiled(self, report: Report) -> Report:
+        """The report with what it tells of, where that can be told."""
+        if report.vector is None or self._profile is None:
+            return report
+        key = (report.spot.written, report.text)
+        matters = self._profiles.get(key)
+        if matters is None:
+            matters = self._profiles[key] = self._profile(report.compared_text, report.vector)
+        return replace(report, matters=matters)
 
     def _report(self, known: Known, vector: Vector | None) -> Report:
         return self._made(
@@ -193,12 +212,24 @@ class Similar:
             self._spots[where, text] = spot
         return Report(text, spot, category1, category2, at, vector, request_type == _INQUIRY)
 
-    async def _compare(self, report: Report, category1: str, without: Collection[str]) -> list[Candidate]:
+    async def _compare(
+        self, report: Report, category1: str, without: Collection[str], vector: Awaitable[Vector | None] | None = None
+    ) -> list[Candidate]:
+        """`vector`: of the report, where it has none yet."""
         keys = place_keys(report.spot)
         known = await self.index.candidates(keys, category1, since=self.since, without=without, limit=_MOST)
-        found = []
+        possible = []
         for each in known:
-            likeness = self.model.judge(report, self.report(each))
+            other = self.report(each)
+            compared = compare_reports(report, other)
+            if self.model.is_possible(report, other, compared):
+                possible.append((each, other, compared))
+        if possible and vector is not None:
+            report = replace(report, vector=await vector)
+        report = self._profiled(report)
+        found = []
+        for each, other, compared in possible:
+            likeness = self.model.judge(report, self._profiled(other), compared)
             if likeness.score >= self.model.same:
                 found.append(
                     Candidate(

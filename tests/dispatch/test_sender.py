@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -14,7 +15,7 @@ from assistant.dispatch.destinations.base import Outgoing, Permanent, Sent
 from assistant.dispatch.destinations.log import LogDestination
 from assistant.dispatch.destinations.open311 import Open311Destination
 from assistant.dispatch.metrics import DispatchMetrics
-from assistant.dispatch.outbox import Claim, Mark, Outbox
+from assistant.dispatch.outbox import Claim, Mark, Outbox, PutOff
 from assistant.dispatch.sender import RetryPolicy, Sender
 from assistant.open311.services import Attribute, Catalogue, Service
 from tests.dispatch.conftest import Clock, add_rows, add_ticket, at_desk, outbox, until
@@ -381,6 +382,43 @@ async def test_rows_without_a_destination_are_put_off_together(db: Database, clo
         ("pending", 1, clock.at + timedelta(seconds=2))
     }
     assert len(commits) <= 5
+
+
+async def test_rows_without_a_destination_are_looked_for_now_and_then_while_there_are_others(
+    db: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    put_off = Outbox.put_off
+
+    async def counted(self: Outbox, *known: Any, **options: Any) -> list[PutOff]:
+        rows = await put_off(self, *known, **options)
+        looked.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(Outbox, "put_off", counted)
+    for n in range(12):
+        await add_ticket(db, f"ZZ{n:02}", destination="unknown" if n < 4 else "desk")
+    sender = Sender(db, {"desk": LogDestination()}, clock=clock, concurrency=1)
+    assert await sender.deliver_due() == 12
+    rows = await outbox(db)
+    assert [(row.state, row.attempts) for row in rows] == [("pending", 1)] * 4 + [("sent", 1)] * 8
+    # With the first of the eight, and when none was left; 5 s have not gone by.
+    assert looked == [4, 0]
+
+
+async def test_what_nobody_knows_the_destination_of_is_given_up_in_the_end(db: Database, clock: Clock) -> None:
+    await add_ticket(db, "ZZ1", "supplement", destination="unknown")
+    metrics = DispatchMetrics()
+    policy = RetryPolicy(base_s=10, give_up_after_s=25)
+    sender = Sender(db, {"desk": LogDestination()}, clock=clock, metrics=metrics, retry=policy, jitter=lambda: 1.0)
+    for _ in range(2):
+        assert await sender.deliver_due() == 1
+        clock.advance(600)
+    create, supplement = await outbox(db)
+    assert (create.state, create.attempts, create.last_error) == ("dead", 2, "没有配置名为 unknown 的派单目的地。")
+    assert (supplement.state, supplement.attempts) == ("pending", 0), "it waits for its request"
+    assert metrics.failed.labels("unknown", "no_destination")._value.get() == 1
+    assert metrics.dead.labels("unknown", "no_destination")._value.get() == 1
 
 
 @pytest.mark.parametrize("db_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)

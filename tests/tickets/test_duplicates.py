@@ -1,7 +1,9 @@
 """One event, many callers: judging pairs, finding open tickets on both databases, merging by itself, and undoing."""
 
+import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from assistant.db.ticket_store import SqlTicketStore
 from assistant.tickets.duplicates import Report, SameEvent, is_narrow
 from assistant.tickets.place_keys import spot_of
 from assistant.tickets.service import TicketService
-from assistant.tickets.similar import SameEvents, Similar
+from assistant.tickets.similar import Known, SameEvents, Similar
 from tests.tickets.drafts import draft
 
 PAIRS = Path(__file__).with_name("data")
@@ -170,6 +172,74 @@ async def test_without_a_model_the_words_are_compared(
     assert [each.number for each in await similar.find(water("鑫苑名家"))] == [first.number]
 
 
+async def test_the_language_model_works_beside_the_search(
+    tickets: TicketService, similar: Similar, city: City, db: Database, water: Callable[..., Any]
+) -> None:
+    for n, place in enumerate(("金水区鑫苑名家小区", "鑫苑名家3号楼", "金水区花园路85号", "二七区绿城社区")):
+        await tickets.submit(water(place), key=str(n), actor="resident")
+    await SameEvents(similar, tickets, with_merging(city, None)).catch_up()
+    searched = asyncio.Event()
+
+    class Telling(SqlEventIndex):
+        async def candidates(self, *asked: Any, **options: Any) -> list[Known]:
+            found = await super().candidates(*asked, **options)
+            searched.set()
+            return found
+
+    class Waiting(Letters):
+        async def aembed(self, text: str) -> npt.NDArray[np.float32]:
+            await searched.wait()
+            return await super().aembed(text)
+
+    moment, asked = datetime.now(UTC), water("鑫苑名家", WATER_AGAIN)
+    beside = Similar(Telling(db), city, Waiting(), clock=lambda: moment)
+    found = await asyncio.wait_for(beside.find(asked), 30)
+    assert found and found == await Similar(SqlEventIndex(db), city, Letters(), clock=lambda: moment).find(asked)
+    # The same as each judged by itself.
+    told = Report(
+        asked.description,
+        spot_of(asked.place, asked.description, city.resolve_place, districts=city.district_words),
+        asked.category1, asked.category2, moment,
+    )  # fmt: skip
+    told = replace(told, vector=await beside.vector(told))
+    for each in found:
+        other = await beside.index.get(each.number)
+        assert other is not None and beside.model.judge(told, beside.report(other)).score == each.score
+
+
+async def test_what_is_told_of_counts_where_the_city_has_learned_it(
+    tickets: TicketService, similar: Similar, city: City, embedder: Letters, db: Database, water: Callable[..., Any]
+) -> None:
+    await tickets.submit(water("金水区鑫苑名家小区"), key="1", actor="resident")
+    await SameEvents(similar, tickets, with_merging(city, None)).catch_up()
+
+    def by_text(text: str, _: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.array([1, 0] if text == WATER else [0, 1], np.float32)
+
+    def alike(_: str, __: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.array([1, 0], np.float32)
+
+    scores = []
+    for profile in (alike, by_text):
+        found = await Similar(SqlEventIndex(db), city, embedder, profile=profile).find(water("鑫苑名家", WATER_AGAIN))
+        scores.append(found[0].score if found else 0.0)
+    assert scores[0] > scores[1]
+
+
+def test_claims_of_ones_own_are_left_to_a_person(city: City) -> None:
+    def said(text: str, minutes: int) -> Report:
+        spot = spot_of("金水区花园路派出所", text, city.resolve_place, districts=city.district_words)
+        return Report(text, spot, "政法", "户籍证件", NOW + timedelta(minutes=minutes))
+
+    model = SameEvent.load()
+    mine, theirs = said("我的户口迁不过来，窗口让补证明", 0), said("我的户口迁不过来，窗口让补证明", 60)
+    alone = model.judge(mine, theirs)
+    assert not alone.mergeable and "可能各有各的诉求" in alone.reasons
+    ours, others = (replace(each, text="我们几十户的户口都迁不过来，窗口让补证明") for each in (mine, theirs))
+    many = model.judge(ours, others)
+    assert many.score > alone.score and "可能各有各的诉求" not in many.reasons
+
+
 async def test_a_place_without_a_name_has_no_candidates(
     tickets: TicketService, similar: Similar, city: City, water: Callable[..., Any]
 ) -> None:
@@ -183,6 +253,7 @@ def test_the_words_say_whether_a_building_matters() -> None:
     assert is_narrow("我们单元停电了，其他单元都有电", "整个小区停电")
     assert not is_narrow("停水了没通知", "整个院子都没水")
     assert is_narrow("有人吵架", "停水了")
+    assert not is_narrow("水龙头流黄水", "整个小区的水都是黄的")
 
 
 def test_no_pair_of_another_number_is_ever_the_same(city: City) -> None:

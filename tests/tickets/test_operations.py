@@ -91,6 +91,24 @@ async def test_the_clock_starts_when_a_request_is_accepted(service: TicketServic
     assert view.due_at == clock.moment + timedelta(hours=2)
 
 
+async def test_a_first_handler_has_its_time_from_acceptance(service: TicketService, clock: Clock) -> None:
+    asked = draft(
+        category1="政法", category2="交通管理", title="小区乱停车", place="金水区经三路", urgency="一般",
+        description="我们小区里乱停车，停车位被僵尸车占着",
+    )  # fmt: skip
+    waiting = await service.submit(asked, key="k", actor="resident:api", trusted=False)
+    clock.pass_(days=7)
+    view = await service.accept(waiting.number, key="a", actor="li.na")
+    at_once = await service.submit(asked, key="k2", actor="resident")
+    assert view.lead_unit == at_once.lead_unit == "小区物业服务企业"
+    assert view.handler_until == at_once.handler_until and view.handler_until is not None
+    assert waiting.handler_until == view.handler_until - timedelta(days=7)
+    assert (await service.replayed(view.number))["handler_until"] == view.handler_until.isoformat()
+    moved = await service.submit(asked, key="k3", actor="resident")
+    moved = await service.assign(moved.number, "市水利局", "属于水利", key="m", actor="li.na")
+    assert moved.handler_until is None
+
+
 # --- units ---------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from assistant.city import City
 from assistant.tickets.place_keys import Relation, Spot, compare, place_keys, sound, spot_of, without_names
+from assistant.tickets.titles import differ, heard, title_of
 
 
 def spot(city: City, place: str | None, text: str = "") -> Spot:
@@ -33,6 +34,16 @@ def test_what_sounds_alike_is_one_but_neighbours_stay_apart() -> None:
         ("金水区大王庄幼儿园", "金水区小王庄幼儿园", Relation.CONFLICTING),
         ("二七区嵩山路", "金水区", Relation.CONFLICTING),
         ("少林寺停车场", "登封市少林寺景区", Relation.SAME),
+        ("新郑市龙湖镇正商智慧城", "新郑市龙湖镇康桥九溪郡", Relation.CONFLICTING),
+        ("阳光花园", "阳光家园", Relation.CONFLICTING),
+        ("金水区建业森林半岛", "建业置地广场", Relation.CONFLICTING),
+        ("金水区建业森林半岛", "建业森林半岛小区东门", Relation.CONTAINS),
+        ("惠济区老鸦陈村锦绣四季城", "惠济区老鸦陈村", Relation.SAME),
+        ("福元路与丰庆路口", "国基路与丰庆路口", Relation.CONFLICTING),
+        ("紫荆山路与东大街口", "紫金山路东大街路口", Relation.CONTAINS),
+        ("新密市S223省道", "新密市S102省道", Relation.CONFLICTING),
+        ("翰林国际西门", "翰林国际东门外", Relation.CONFLICTING),
+        ("塔沟社区2号家属楼", "塔沟社区4号家属楼", Relation.CONFLICTING),
     ],
 )
 def test_two_places(city: City, one: str, other: str, relation: Relation) -> None:
@@ -45,6 +56,44 @@ def test_another_building_is_another_place_only_for_what_happens_in_it(city: Cit
     assert compare(one, other, narrow=True).relation is Relation.CONFLICTING
     # Never SAME: nothing is merged without a person across buildings.
     assert compare(one, other, narrow=False).relation is Relation.CONTAINS
+
+
+def test_who_tells_of_several_yards_tells_of_each(city: City) -> None:
+    one = spot(city, "远大理想城1号院", "宽带上不了网")
+    other = spot(city, "远大理想城3号院", "我们一号院、二号院、三号院的宽带都断了")
+    assert compare(one, other, narrow=False).relation is Relation.CONTAINS
+    assert compare(one, spot(city, "远大理想城3号院", "宽带断了"), narrow=False).relation is Relation.CONFLICTING
+
+
+@pytest.mark.parametrize(
+    ("raw", "title", "is_estate"),
+    [
+        ("锦江国际花园幼儿园", "锦江国际花园", True),
+        ("清华大溪地", "清华大溪地", False),
+        ("黄河小区", "黄河", True),
+        ("正商蓝海广场", "正商蓝海广场", True),
+    ],
+)
+def test_names_of_estates(raw: str, title: str, is_estate: bool) -> None:
+    assert title_of(raw) == (heard(title), is_estate)
+
+
+@pytest.mark.parametrize("raw", ["省人民医院", "西北角", "A座", "大河", "东侧滚梯旁的店"])
+def test_names_of_no_estate(raw: str) -> None:
+    assert title_of(raw) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_two"),
+    [
+        ("河南农大", "河南农业大学", False),
+        ("锦绣佳园", "锦绣花园", True),
+        ("商都路", "伤都路", False),
+        ("", "商都路", False),
+    ],
+)
+def test_a_short_way_to_say_a_name_is_the_name(one: str, other: str, are_two: bool) -> None:
+    assert differ([heard(one)] if one else [], [heard(other)]) is are_two
 
 
 def test_what_the_place_leaves_out_stands_in_the_text(city: City) -> None:

@@ -245,7 +245,8 @@ def test_a_place_that_its_coordinates_contradict_goes_to_a_person(city: City, de
 def _parking(city: City, deciding: Router, text: str, **more: str) -> tuple[str | None, Routing]:
     route = deciding.route("政法", "交通管理", text, city.resolve_place("金水区经三路"), **more)
     assert route.lead_unit == "金水区城市管理局"
-    assert (route.handler_hours, route.handler_working) == ((24, True) if route.first_handler else (None, False))
+    hours = (route.routing.handler_hours, route.routing.handler_working)
+    assert hours == ((24, True) if route.first_handler else (None, False))
     return route.first_handler, route.routing
 
 
