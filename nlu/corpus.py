@@ -20,7 +20,6 @@ _WEAK = (
 )
 _PLACE_SIGNS = re.compile(r"[路街区村镇号楼院巷市县城庄桥公司厂店]|\d")
 _INQUIRIES = ("ask_policy", "ask_process", "ask_fee", "ask_service_hours")
-_MAY_BE_DANGER = ("report_danger", "file_request", "inform_detail", "correct", "ticket_add", "ticket_urge")
 _COMPOUNDS, _JUDGING_COMPOUNDS = 700, 300
 
 
@@ -109,7 +108,7 @@ def _own(intents: list[data.Example], categories: list[data.Example], urgencies:
             named["urgency"] = "特急"
         elif example.intent in _INQUIRIES:
             named |= {"urgency": "一般", "request_type": "咨询"}
-        if example.intent not in _MAY_BE_DANGER:
+        if example.intent not in labels.MAY_BE_DANGER:
             named["danger"] = labels.NO_DANGER
     for example in categories:
         found.setdefault(example.text, {}).update(
@@ -154,7 +153,7 @@ def _danger(example: data.Example) -> str:
         return labels.DANGER if example.urgency == "特急" else labels.NO_DANGER
     if example.intent == "report_danger":
         return labels.DANGER
-    return "" if not example.intent or example.intent in _MAY_BE_DANGER else labels.NO_DANGER
+    return "" if not example.intent or example.intent in labels.MAY_BE_DANGER else labels.NO_DANGER
 
 
 def _buttons(path: Path) -> list[data.Example]:

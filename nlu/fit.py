@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -113,13 +113,10 @@ def fit(
             by_grams[test] = words.on(grams.matrix[seen[test]])
     scores, factors = _mixed(by_vectors, by_grams, judged)
     probabilities = softmax(scores)
-    guess = probabilities.argmax(1)
     figures = {
         "trained": float(len(y)),
         "judged": float(len(judged)),
-        "accuracy": float((guess == judged).mean()),
-        "macro_f1": float(f1_score(judged, guess, average="macro", labels=np.unique(judged))),
-        "ece": calibration_error(probabilities, judged),
+        **_quality(probabilities, judged),
         "vectors": float(factors[0]),
         "ngrams": float(factors[1]),
     }
@@ -134,6 +131,14 @@ def fit(
     }
     config = {"labels": names, "reach": round(float(np.quantile(_logsumexp(scores), _REACH)), 4)}
     return FittedHead(arrays, config, probabilities, [names[i] for i in judged], judged_texts, figures)
+
+
+def reread(head: FittedHead, probabilities: Floats) -> FittedHead:
+    """The same head with other probabilities of its judging rows, (rows, labels), and their figures: what is said in
+    the end where a reader asks more than one head."""
+    names = head.config["labels"]
+    judged = np.array([names.index(label) for label in head.judged])
+    return replace(head, probabilities=probabilities, figures=head.figures | _quality(probabilities, judged))
 
 
 def threshold(probabilities: Floats, labels: Sequence[str], names: Sequence[str], wanted: float) -> float:
@@ -166,7 +171,8 @@ def danger_thresholds(
     probabilities: Floats, signs: Sequence[danger.Signs], truth: npt.NDArray[np.bool_], least: float
 ) -> dict[danger.Signs, float]:
     """The thresholds, by what the words say, that find the most dangers while at least the share `least` of the alarms
-    is right: lowest with words of acute danger, highest where these are calmed.
+    is right: lowest with words of acute danger, highest where these are calmed. Of equals, those count under which the
+    probabilities expect the most dangers: the judging rows hold few, and the next one may look less like danger.
 
     Args:
         probabilities: of danger, one for each judging row, as `signs` and `truth`.
@@ -177,18 +183,21 @@ def danger_thresholds(
     # Alarms and right alarms of each group at each limit: the three are chosen together from these counts.
     counted = {
         sign: np.array(
-            [[(alarm & here).sum(), (alarm & here & truth).sum()] for alarm in probabilities >= limits[:, None]]
+            [
+                [(alarm & here).sum(), (alarm & here & truth).sum(), probabilities[alarm & here].sum()]
+                for alarm in probabilities >= limits[:, None]
+            ]
         )
         for sign, here in groups.items()
     }
-    best, chosen = (-1.0, -1.0), dict.fromkeys(danger.Signs, 0.5)
+    best, chosen = (-1.0, -1.0, -1.0), dict.fromkeys(danger.Signs, 0.5)
     for p, s, c in product(range(len(limits)), repeat=3):
         if not s <= p <= c:
             continue
         of = {danger.Signs.NONE: p, danger.Signs.ACUTE: s, danger.Signs.CALMED: c}
-        alarms, right = sum(counted[sign][n] for sign, n in of.items())
+        alarms, right, expected = sum(counted[sign][n] for sign, n in of.items())
         recall, precision = right / max(truth.sum(), 1), right / max(alarms, 1)
-        quality = (recall, precision) if precision >= least else (0.0, precision)
+        quality = (recall, expected, precision) if precision >= least else (0.0, 0.0, precision)
         if quality > best:
             best = quality
             chosen = {sign: round(float(limits[n]), 2) for sign, n in of.items()}
@@ -299,6 +308,15 @@ def _mixed(by_vectors: Floats, by_grams: Floats, y: npt.NDArray[np.int64]) -> tu
 
     found = minimize(loss_and_slope, _FIRST_FACTORS, jac=True, method="L-BFGS-B", bounds=_FACTORS).x
     return (found[0] * by_vectors + found[1] * by_grams).astype(np.float32), found
+
+
+def _quality(probabilities: Floats, judged: npt.NDArray[np.int64]) -> dict[str, float]:
+    guess = probabilities.argmax(1)
+    return {
+        "accuracy": float((guess == judged).mean()),
+        "macro_f1": float(f1_score(judged, guess, average="macro", labels=np.unique(judged))),
+        "ece": calibration_error(probabilities, judged),
+    }
 
 
 def _loss(scores: Floats, y: npt.NDArray[np.int64]) -> float:

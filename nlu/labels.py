@@ -11,6 +11,11 @@ INTENTS: tuple[str, ...] = (
     "report_danger", "insult", "complain_bot", "feedback_helpful", "out_of_scope",
 )  # fmt: skip
 
+MAY_BE_DANGER: tuple[str, ...] = (
+    "report_danger", "file_request", "inform_detail", "correct", "ticket_add", "ticket_urge",
+)  # fmt: skip
+"""Intents of messages that tell what happens; only such teach the urgency head."""
+
 FALLBACK = "nlu_fallback"
 """Stands first in the ranking when no intent is sure enough."""
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nlu import times
+from nlu import names, times
 
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _BREAK = r"[-－—\s,，、.·]{0,2}"
@@ -49,24 +49,6 @@ _EMAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,10}(?![A-Za-z0-9-])"
 )
 
-_SURNAMES = (
-    "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦尤许何吕施张孔曹严华金魏陶姜戚谢邹喻柏窦章云苏潘葛范彭郎鲁韦昌马苗凤花方俞任袁"
-    "柳鲍史唐费廉岑薛雷贺倪汤滕殷罗毕郝安常乐于傅齐康伍余顾孟黄穆萧尹姚邵汪祁毛狄米戴宋庞熊纪舒屈项祝董梁杜阮蓝席季麻"
-    "贾路江童颜郭梅盛林刁钟徐邱骆高夏蔡田樊胡凌霍虞万柯管卢莫房缪丁宣邓洪包左石崔吉龚程邢裴陆翁荀甄曲封储靳段焦牧田"
-    "车侯全班仇伊宫宁栾甘厉祖武符刘景詹束龙叶司黎溥印白蒲从索赖卓屠蒙池乔闻党翟谭劳冉桑桂牛边燕尚农温庄晏柴瞿阎连习艾"
-    "容向古易廖耿满匡寇广师巩聂关荆游权盖肖闫"
-)
-_DOUBLE = "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|夏侯"
-_SURNAME = rf"(?:{_DOUBLE}|[{_SURNAMES}])"
-_NAME_END = r"(?=$|[，。、,.;；!！?？\s）)（(]|电话|手机|联系|身份证|今年|男|女|是|住|家住|的|1\d|\d)"
-_NAME = re.compile(
-    rf"(?:我叫|名叫|名字叫|姓名[是为]?[:： ]?|联系人[是为]?[:： ]?|本人叫|名字[是为]?[:： ]?)"
-    rf"({_SURNAME}[一-龥]{{1,2}}?){_NAME_END}"
-    rf"|(?:我是|本人|^)({_SURNAME}[一-龥]{{1,2}})(?=[，,、 ]\s?(?:电话|手机|1\d{{2}}|联系))"
-    rf"|(?:我姓|免贵姓|姓)({_SURNAME})(?![一-龥]名)"
-    rf"|(?:我是|我叫|找|给|联系)?({_SURNAME}[一-龥]{{0,2}}(?:先生|女士|小姐|师傅|大爷|大妈|阿姨|奶奶))"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -100,7 +82,8 @@ def _candidates(text: str, plain: str) -> Iterator[Found]:
         for found in _matches("ticket_number", pattern, plain):
             if not _OTHER_NUMBERS.search(plain[max(found.start - 8, 0) : found.start]):
                 yield found
-    yield from _matches("name", _NAME, text)
+    for start, end in names.find(text):
+        yield Found("name", start, end)
     for start, end in times.find(plain):
         yield Found("time", start, end)
 

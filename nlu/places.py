@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from nlu import labels
+from nlu import labels, names
 
 Span = tuple[str, int, int, float]
 
@@ -17,6 +17,7 @@ _GLUE = re.compile(r"^[\s,，、·_#的和与-]{0,2}$|^交叉口?$")
 _NUMBER_END = re.compile(r"^(?:附?\d{1,5}号院?(?:楼)?|号院?|号楼)")
 _CODED = re.compile(r"[A-Z]\d{0,2}(?:市|区|县)(?:[A-Z]\d{0,2}(?:区|县|市))?")
 _LEAST = 0.45  # parts the tagger itself half doubts are noise
+_LEAST_NAME = 0.6  # of a person, where no rule tells one
 
 
 def assemble(text: str, tagged: Iterable[Span], taken: list[tuple[int, int]]) -> list[Span]:
@@ -40,6 +41,25 @@ def assemble(text: str, tagged: Iterable[Span], taken: list[tuple[int, int]]) ->
             group = []
         group.append(span)
     return found + _place(text, group)
+
+
+def with_names(text: str, tagged: Sequence[Span], told: list[tuple[int, int]]) -> list[Span]:
+    """What the tagger marked, with the names that rules found (`told`) instead of its own over the same letters, and
+    with names whose last letters it left off."""
+    told = [
+        (a, b) for a, b in told if not any(kind != "name" and a < end and start < b for kind, start, end, _ in tagged)
+    ]
+    kept = [
+        span
+        for span in tagged
+        if span[0] != "name" or (span[3] >= _LEAST_NAME and not any(span[1] < b and a < span[2] for a, b in told))
+    ]
+    found: list[Span] = [("name", start, end, 1.0) for start, end in told]
+    for kind, start, end, sureness in kept:
+        whole = names.complete(text, start, end) if kind == "name" else end
+        taken = [a for _, a, *_ in (*kept, *found) if a >= end]
+        found.append((kind, start, whole if whole <= min(taken, default=whole) else end, sureness))
+    return sorted(found, key=lambda span: span[1])
 
 
 def _place(text: str, group: list[Span]) -> list[Span]:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from nlu import patterns
+from nlu import names, patterns
 
 
 def found(text: str, kind: str) -> list[str]:
@@ -73,10 +73,40 @@ def test_a_masked_telephone_is_never_a_ticket_number() -> None:
         ("李女士", "李女士"),
         ("姓名陈红 手机152****8080", "陈红"),
         ("本人周强，电话136****7766", "周强"),
+        ("物业的焦经理态度很差", "焦经理"),
+        ("快递员小阮把包裹扔门口", "小阮"),
+        ("老耿头的抚恤金还没发", "老耿头"),
+        ("司机岑建平绕路", "岑建平"),
+        ("户主车晓东，电表欠费", "车晓东"),
+        ("联系人（令狐静）15900004471", "令狐静"),
+        ("身份证丢了，扈改花，住桥北", "扈改花"),
     ],
 )
 def test_names_are_found_after_a_cue(text: str, name: str) -> None:
     assert found(text, "name") == [name]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "班主任在群里收钱",
+        "公安局长信箱在哪",
+        "包工头跑了",
+        "小程序打不开",
+        "环卫大姐很辛苦",
+        "老板没发工资",
+        "谢谢师傅",
+        "单位不给办",
+    ],
+)
+def test_surnames_that_are_words_are_no_names(text: str) -> None:
+    assert found(text, "name") == []
+
+
+def test_a_name_that_was_cut_off_gets_its_title_or_last_letter_back() -> None:
+    assert names.complete("物业焦经理说的", 2, 3) == 5
+    assert names.complete("有个岑建平欠钱", 2, 4) == 5
+    assert names.complete("有个岑建平欠钱", 2, 5) == 5
 
 
 @pytest.mark.parametrize(
@@ -95,6 +125,22 @@ def test_names_are_found_after_a_cue(text: str, name: str) -> None:
         ("晚上八点半以后", "晚上八点半以后"),
         ("刚才还有", "刚才"),
         ("星期一到星期五", "星期一到星期五"),
+        ("从去年腊月二十三到今年五月", "从去年腊月二十三到今年五月"),
+        ("十七八号来过人", "十七八号"),
+        ("家属楼的水十三号起就断了", "十三号起"),
+        ("国庆放假前说好的", "国庆放假前"),
+        ("下大雨那天淹了", "下大雨那天"),
+        ("晚八点到第二天早八点在换班", "晚八点到第二天早八点"),
+        ("每天天不亮就放鸽子", "每天天不亮"),
+        ("大概是中秋前后", "中秋前后"),
+        ("一零年下岗的", "一零年"),
+        ("最近半个月没热水", "最近半个月"),
+        ("昨儿夜里偷的", "昨儿夜里"),
+        ("每周二和周四晚上七点半跳舞", "每周二和周四晚上七点半"),
+        ("他明年一月退休", "明年一月"),
+        ("打从2015年就没分过红", "打从2015年"),
+        ("22:40左右听见响", "22:40左右"),
+        ("这俩月没收垃圾", "这俩月"),
     ],
 )
 def test_times_are_found(text: str, time: str) -> None:
@@ -102,7 +148,26 @@ def test_times_are_found(text: str, time: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["提三点要求", "一点都不管", "7天无理由退货", "3号楼5单元", "花园路12号", "全家5口人", "有什么建议"]
+    "text",
+    [
+        "提三点要求",
+        "一点都不管",
+        "7天无理由退货",
+        "3号楼5单元",
+        "花园路12号",
+        "全家5口人",
+        "有什么建议",
+        "五号窗口的人",
+        "我今年八十二，耳背",
+        "下水道堵了三天了",
+        "停水四十分钟",
+        "早上好",
+        "一晌卖六百斤",
+        "一星期来两回",
+        "提前三天说",
+        "一千八一个月",
+        "一日游没资质",
+    ],
 )
 def test_what_only_looks_like_a_time_is_none(text: str) -> None:
     assert found(text, "time") == []

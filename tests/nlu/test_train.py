@@ -180,6 +180,13 @@ def test_the_danger_thresholds_find_what_was_asked_for_with_the_fewest_false_ala
     assert found[acute] <= found[none] <= found[calmed]
 
 
+def test_thresholds_that_find_the_same_dangers_leave_room_below_them() -> None:
+    sure = np.array([0.9, 0.8, 0.7, 0.3, 0.005], np.float32)
+    truth = np.array([True, True, True, False, False])
+    generous, strict = (fit.danger_thresholds(sure, [Signs.NONE] * 5, truth, least) for least in (0.7, 0.9))
+    assert generous[Signs.NONE] <= 0.3 < strict[Signs.NONE] <= 0.7
+
+
 def test_few_sentences_within_scope_are_turned_away() -> None:
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.55, 0.45], [0.3, 0.7]], np.float32)
     head = fit.FittedHead({}, {"labels": ["greet", "out_of_scope"]}, probabilities, ["greet"] * 3 + ["out_of_scope"],
