@@ -1,11 +1,15 @@
 """Retrieval and extraction of the knowledge base on real questions, with 95 % bootstrap intervals.
 
     python -m benchmarks.kb_quality --data ../shared/data [--replies 600] [--regulations FILE] [--not-found FILE]
+        [--phrasings FILE]
 
 policy_qa: documents found by words alone, by vectors alone, by the fused score and by the learned ranking, over the
 questions that nothing was learned from (`kb.learn.part` is "test") and over all; ROUGE-L of the stretch extracted and
 of the sentences shown. Messages with replies: whether the official reply is found among all replies, words, vectors and
 fused. Regulations: the right article first, and cited. Not found: whether the base says so.
+
+--phrasings: rows {docid or title, label or near, question}; `near` is copied from the place, and the passage that has
+it is meant. Notices and regulations are then measured without and with them.
 """
 
 import json
@@ -26,6 +30,7 @@ from kb.extract import extract
 from kb.index import Floats, Match, Part, PassageIndex
 from kb.learn import part
 from kb.nearest import Nearest
+from kb.phrasing_index import Phrased
 from kb.postings import Postings
 from kb.search import Encoder, Query, Snapshot
 from kb.words import query_terms, terms
@@ -82,9 +87,30 @@ def _place(order: Sequence[str], wanted: str) -> int:
     return order.index(wanted) + 1 if wanted in order else 0
 
 
-def policy_qa(data: Path, encoder: Encoder) -> Figures:
+def phrased(snapshot: Snapshot, encoder: Encoder, file: Path) -> Snapshot:
+    """The snapshot with those phrasings of the file whose document and place it has."""
+    ids = {document.title: id_ for id_, document in snapshot.documents.items()}
+    told: list[tuple[str, str | None, str]] = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        document = str(row.get("docid") or ids.get(row.get("title", "")))
+        if document not in snapshot.documents:
+            continue
+        label = row.get("label")
+        if near := row.get("near"):
+            label = next((p.label for p in snapshot.passages_of(document) if near in p.text), None)
+        told.append((document, label, row["question"]))
+    vectors = encoder.embed([text for _, _, text in told], "query").astype(np.float16)
+    return snapshot.with_phrasings([Phrased(*row, vector) for row, vector in zip(told, vectors, strict=True)])
+
+
+def notices(data: Path, encoder: Encoder) -> Snapshot:
+    """The documents of policy_qa."""
+    return build(read_corpus(data / "policy_qa" / "documents.jsonl"), encoder, batch=64)
+
+
+def policy_qa(data: Path, snapshot: Snapshot, encoder: Encoder) -> Figures:
     """Documents and answers of policy_qa."""
-    snapshot = build(read_corpus(data / "policy_qa" / "documents.jsonl"), encoder, batch=64)
     questions = read_questions(data / "policy_qa" / "questions.jsonl")
     calibration, today = Calibration.load(), date.today()
     places: dict[str, list[int]] = {"words": [], "vectors": [], "fused": [], "ranked": []}
@@ -92,7 +118,7 @@ def policy_qa(data: Path, encoder: Encoder) -> Figures:
     answered, test = [], []
     for question in questions:
         query = Query.of(question.text, encoder)
-        matches = snapshot.index.search(query.vector, query.terms, limit=_DEPTH)
+        matches, _ = snapshot.matches(query, limit=_DEPTH)
         by: dict[str, Callable[[Match], float]] = {
             "words": lambda m: m.sparse,
             "vectors": lambda m: m.dense,
@@ -139,10 +165,14 @@ def replies(data: Path, encoder: Encoder, limit: int) -> Figures:
     return {name: _retrieval(found) for name, found in places.items()}
 
 
-def regulations(data: Path, encoder: Encoder, file: Path) -> Figures:
+def laws(data: Path, encoder: Encoder) -> Snapshot:
+    """Zhengzhou's regulations."""
+    return build(read_corpus(data / "policies" / "zhengzhou_regulations.jsonl"), encoder, batch=64)
+
+
+def regulations(snapshot: Snapshot, encoder: Encoder, file: Path) -> Figures:
     """Rows {question, docid or title, article}: the right article first among the hits, and among the cited."""
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    snapshot = build(read_corpus(data / "policies" / "zhengzhou_regulations.jsonl"), encoder, batch=64)
     calibration, today = Calibration.load(), date.today()
     first, cited, outcomes = [], [], []
     for row in rows:
@@ -196,16 +226,24 @@ def main(
     regulation_file: Annotated[Path | None, typer.Option("--regulations")] = None,
     not_found_file: Annotated[Path | None, typer.Option("--not-found")] = None,
     answerable_file: Annotated[Path, typer.Option("--answerable")] = Path("tests/kb/resident_questions.jsonl"),
+    phrasings: Annotated[Path | None, typer.Option(help="questions attached to places of the documents")] = None,
     vectors: Annotated[Path | None, typer.Option(help="file (.npz) that vectors are kept in for another run")] = None,
 ) -> None:
     """Measure, and print JSON."""
     encoder = KeptVectors(QuestionEncoder(threads=2), vectors)
-    result: Figures = {"policy_qa": policy_qa(data, encoder)}
+    base = notices(data, encoder)
+    result: Figures = {"policy_qa": policy_qa(data, base, encoder)}
+    if phrasings and (told := phrased(base, encoder, phrasings)).phrasings:
+        result["policy_qa, with phrasings"] = {"phrasings": len(told.phrasings), **policy_qa(data, told, encoder)}
     encoder.keep()
     if reply_rows >= 0:
         result["replies"] = replies(data, encoder, reply_rows)
     if regulation_file:
-        result["regulations"] = regulations(data, encoder, regulation_file)
+        base = laws(data, encoder)
+        result["regulations"] = regulations(base, encoder, regulation_file)
+        if phrasings and (told := phrased(base, encoder, phrasings)).phrasings:
+            with_them = regulations(told, encoder, regulation_file)
+            result["regulations, with phrasings"] = {"phrasings": len(told.phrasings), **with_them}
     if not_found_file:
         entries = [d for d in read_corpus(policies) if d.status == "published"]
         rows = [json.loads(line) for line in answerable_file.read_text(encoding="utf-8").splitlines() if line.strip()]

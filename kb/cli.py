@@ -11,7 +11,7 @@ import typer
 from assistant.errors import ConfigError
 from assistant.logging import configure_logging
 from assistant.settings import get_settings
-from kb import cli_documents, cli_health, cli_import, console
+from kb import cli_documents, cli_health, cli_import, cli_phrasings, console
 from kb.answer import Calibration, validity
 from kb.console import JsonFlag, out
 from kb.errors import KbError
@@ -25,6 +25,7 @@ from nlu.runtime import Reader
 app = typer.Typer(help="政策知识库：导入、检索、评测、列表、版本、状态。", no_args_is_help=True)
 app.add_typer(cli_documents.app)
 app.add_typer(cli_health.cases_app, name="cases")
+app.add_typer(cli_phrasings.app, name="phrasings")
 app.command("health")(cli_health.health)
 app.command("import")(cli_import.import_)
 app.command("template")(cli_import.write_template)

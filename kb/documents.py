@@ -155,13 +155,18 @@ class Passage:
     @property
     def label(self) -> str | None:
         """The innermost part of the place, as it is cited: "第十二条", "办理材料"."""
-        return self.article.rsplit(" / ", 1)[-1] if self.article else None
+        return label_of(self.article)
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentWithPassages:
     document: Document
     passages: list[Passage] = field(default_factory=list)
+
+
+def label_of(article: str | None) -> str | None:
+    """The innermost part of a place: "第十二条" of "第二章 办理 / 第十二条"."""
+    return article.rsplit(" / ", 1)[-1] if article else None
 
 
 def today_in(zone: str) -> date:

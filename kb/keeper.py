@@ -16,10 +16,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from assistant.db.session import Database
-from kb import index_file, reading, store
+from kb import index_file, phrasings, reading, store
 from kb.documents import Document
 from kb.index import Floats
 from kb.nearest import FLAT_UP_TO
+from kb.phrasing_index import Phrased
 from kb.search import Encoder, Snapshot
 from kb.segment import Segment, search_text
 
@@ -46,6 +47,7 @@ class IndexKeeper:
         self._batch = embed_batch
         self._snapshot: Snapshot | None = None
         self._stamps: dict[str, object] = {}
+        self._phrasings: tuple[object, Sequence[Phrased]] = (None, ())
         self._loading = asyncio.Lock()
         self._merging: asyncio.Task[None] | None = None
 
@@ -86,10 +88,14 @@ class IndexKeeper:
         async with self._db.read(consistent=True) as session:
             states = await reading.states(session)
             documents = await self._documents(old, states, session)
+            stamp = await phrasings.stamp(session)
+        if stamp != self._phrasings[0]:
+            self._phrasings = stamp, await self._read_phrasings()
+        phrased = self._phrasings[1]
         keys = {id_: state.key for id_, state in states.items()}
 
         def seen() -> Snapshot:
-            return Snapshot(documents, segments, keys, revision=revision)
+            return Snapshot(documents, segments, keys, phrasings=phrased, revision=revision)
 
         snapshot = await asyncio.to_thread(seen)
         fresh = [id_ for id_ in keys if id_ in documents and not snapshot.has(id_)]
@@ -125,6 +131,21 @@ class IndexKeeper:
                     documents[id_] = found
         self._stamps = {id_: state.stamp for id_, state in states.items()}
         return documents
+
+    async def _read_phrasings(self) -> list[Phrased]:
+        """All phrasings; vectors of another encoder are made anew and stored."""
+        async with self._db.read() as session:
+            found, missing = await phrasings.searched(session, self._encoder.encoder_id)
+        for start in range(0, len(missing), self._batch):
+            part = missing[start : start + self._batch]
+            made = await asyncio.to_thread(self._encoder.embed, [text for _, text in part], "query")
+            vectors = dict(zip((number for number, _ in part), made.astype(np.float16), strict=True))
+            async with self._db.begin() as session:
+                await phrasings.keep_vectors(session, vectors, self._encoder.encoder_id)
+        if missing:
+            async with self._db.read() as session:
+                found, _ = await phrasings.searched(session, self._encoder.encoder_id)
+        return found
 
     async def _from_file(self) -> list[Segment]:
         if self._path is None:
@@ -189,7 +210,12 @@ class IndexKeeper:
                     now = self._snapshot or snapshot
                     segments = [segment, *now.segments[1:]]
                     self._snapshot = await asyncio.to_thread(
-                        Snapshot, now.documents, segments, now.keys, revision=now.revision
+                        Snapshot,
+                        now.documents,
+                        segments,
+                        now.keys,
+                        phrasings=now.phrasings,
+                        revision=now.revision,
                     )
             if self._path is not None:
                 await asyncio.to_thread(self._save, self._path, segment)
@@ -232,4 +258,6 @@ def _grown(snapshot: Snapshot, made: Sequence[Segment], first: bool) -> Snapshot
     masks = [*kept, *(np.ones(len(segment), dtype=np.bool_) for segment in made)]
     small = Segment.merged(new, masks)
     segments = [small] if first else [snapshot.segments[0], small]
-    return Snapshot(snapshot.documents, segments, snapshot.keys, revision=snapshot.revision)
+    return Snapshot(
+        snapshot.documents, segments, snapshot.keys, phrasings=snapshot.phrasings, revision=snapshot.revision
+    )

@@ -4,12 +4,15 @@
 
 Writes `data/ranking.json` (`kb.ranking`) and `data/spans.json` (`kb.spans`). Documents of policy_qa are divided by
 hash: half of them with their questions for learning, a fifth for choosing, the rest (`part`) is for measuring alone.
-The ranking learns from our own questions about the sample entries and about Zhengzhou's regulations, too. Needed again
-when the encoder or a signal changes.
+The ranking learns from our own questions about the sample entries and about Zhengzhou's regulations, too. What
+phrasings say is learned after it, with its weights as they are: a base without phrasings is ordered as if there were
+none. There questions serve each other as phrasings, in five parts: none sees itself, and some places have none. Needed
+again when the encoder or a signal changes.
 """
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -24,6 +27,7 @@ from assistant.settings import get_settings
 from kb import ranking, spans
 from kb.evaluate import Question, build, read_corpus, read_questions, rouge_l
 from kb.index import Floats
+from kb.phrasing_index import Phrased
 from kb.search import Encoder, Query, Snapshot
 from nlu.runtime import Reader
 
@@ -32,6 +36,9 @@ Mask = npt.NDArray[np.bool_]
 Part = Literal["train", "dev", "test"]
 _ABOUT_ENTRIES = Path(__file__).parent / "data" / "calibration_questions.jsonl"
 _ABOUT_LAWS = Path(__file__).parent / "data" / "regulation_questions.jsonl"
+_PHRASINGS = Path("city/demo/phrasings/regulations.jsonl")
+_PARTS = 5
+_FEW_PLACES = 0.4
 _PASSAGES = 6
 _HIDDEN, _SPAN_RIDGE, _SPAN_ROUNDS = 12, 3e-4, 24
 _RANK_RIDGES = (0.003, 0.01, 0.03)
@@ -74,22 +81,35 @@ class Adam:
             array -= rate * (first / (1 - 0.9**self._steps)) / size
 
 
-def learn_ranking(groups: Sequence[Sequence[tuple[Floats, Mask]]], ridge: float) -> Array:
+def learn_ranking(
+    groups: Sequence[Sequence[tuple[Floats, Mask]]], ridge: float, *, beside: Array | None = None
+) -> Array:
     """Weights of `ranking.NAMES` that make the right passages (a mask of the rows) likely: softmax over the passages
-    found for a question. Every group of questions counts the same."""
-    scale = np.concatenate([x for group in groups for x, _ in group]).std(axis=0) + 1e-6
-    weights = np.zeros(len(ranking.NAMES))
-    weights[0] = 2.0
+    found for a question. Every group of questions counts the same.
+
+    `beside`: weights that stay as they are; learned are those of `ranking.OF_PHRASINGS` alone.
+    """
+    columns = [n for n, name in enumerate(ranking.NAMES) if beside is None or name in ranking.OF_PHRASINGS]
+    scale = np.concatenate([x for group in groups for x, _ in group]).std(axis=0)[columns] + 1e-6
+    fixed = np.zeros(len(ranking.NAMES)) if beside is None else beside
+    weights = np.zeros(len(columns))
+    if beside is None:
+        weights[0] = 2.0
     adam = Adam([weights])
-    material = [(x / scale, right, 1 / (len(group) * len(groups))) for group in groups for x, right in group]
+    material = [
+        (x @ fixed, x[:, columns] / scale, right, 1 / (len(group) * len(groups)))
+        for group in groups
+        for x, right in group
+    ]
     for _ in range(_RANK_STEPS):
         gradient = ridge * weights
-        for x, right, share in material:
-            likely = _softmax(x @ weights)
+        for known, x, right, share in material:
+            likely = _softmax(known + x @ weights)
             wanted = likely * right
             gradient = gradient + x.T @ (likely - wanted / wanted.sum()) * share
         adam.step([gradient], 0.03)
-    found: Array = weights / scale
+    found: Array = fixed.copy()
+    found[columns] = weights / scale
     return found
 
 
@@ -151,17 +171,44 @@ def _softmax(scores: npt.NDArray[Any]) -> Array:
 
 def passage_rows(asked: Asked, query: Query, snapshot: Snapshot) -> tuple[Floats, Mask] | None:
     """Features of the passages found for a question, and which of them are right; None where none of these is."""
-    matches = snapshot.index.search(query.vector, query.terms, limit=ranking.DEPTH)
-    found = dict(list(snapshot.found(matches).items())[: ranking.DOCUMENTS])
-    x = ranking.features(query.as_asked(), list(found.values()), snapshot.index.idf)
+    judged, _ = snapshot.judged(*snapshot.matches(query))
+    x = ranking.features(query.as_asked(), judged, snapshot.index.idf)
     right = np.array(
         [
-            id_ == asked.document and (not asked.articles or snapshot.label(match) in asked.articles)
-            for id_, document in found.items()
+            snapshot.owner(match) == asked.document and (not asked.articles or snapshot.label(match) in asked.articles)
+            for document in judged
             for match in document.matches
         ]
     )
     return (x, right) if right.any() else None
+
+
+def phrased_rows(
+    asked: Sequence[Asked], snapshot: Snapshot, encoder: Encoder, *, places: float = 1.0
+) -> list[tuple[Floats, Mask]]:
+    """Features as `passage_rows` gives them, of questions that are each other's phrasings.
+
+    A question does not see those of its own part (one of five). `places`: the share of places that have phrasings.
+    """
+    queries = {q.text: Query.of(q.text, encoder) for q in asked}
+    chance = np.random.default_rng(0)
+    told = [(q.text, q.document, label) for q in asked for label in q.articles or (None,)]
+    among = {place: chance.random(_PARTS) < places for place in sorted({(d, label or "") for _, d, label in told})}
+    rows = []
+    for number in range(_PARTS):
+        phrasings = [
+            Phrased(document, label, text, queries[text].vector.astype(np.float16))
+            for text, document, label in told
+            if _part_of(text) != number and among[document, label or ""][number]
+        ]
+        seen = snapshot.with_phrasings(phrasings)
+        found = (passage_rows(q, queries[q.text], seen) for q in asked if _part_of(q.text) == number)
+        rows += [row for row in found if row is not None]
+    return rows
+
+
+def _part_of(question: str) -> int:
+    return zlib.crc32(question.encode()) % _PARTS
 
 
 def span_rows(question: Question, query: Query, snapshot: Snapshot) -> tuple[Floats, Floats] | None:
@@ -183,12 +230,14 @@ def span_rows(question: Question, query: Query, snapshot: Snapshot) -> tuple[Flo
 def learn(
     notices: tuple[Sequence[Question], Snapshot],
     others: Sequence[tuple[Sequence[Asked], Snapshot]],
+    phrased: tuple[Sequence[Asked], Snapshot],
     encoder: Encoder,
 ) -> tuple[dict[str, Any], spans.Network]:
     """Weights of the ranking, with how they were found, and the network of the stretches.
 
     The ranking learns from notices, where the title says little, and from `others`, entries, where it says nearly all,
-    and laws, where the right article counts; a third of each of these is for choosing.
+    and laws, where the right article counts; a third of each of these is for choosing. What phrasings say it learns
+    from questions that are each other's: `phrased`, those about entries, and those about notices.
     """
     questions, snapshot = notices
     asked = {name: [q for q in questions if part(q.docid) == name] for name in ("train", "dev")}
@@ -210,6 +259,14 @@ def learn(
 
     ridge = max(_RANK_RIDGES, key=good)
     weights = learn_ranking([train[0], *([*a, *b] for a, b in zip(train[1:], judging[1:], strict=True))], ridge)
+    about_notices = [Asked(q.text, q.docid) for q in asked["train"]]
+    told = [
+        phrased_rows(*phrased, encoder),
+        phrased_rows(*phrased, encoder, places=_FEW_PLACES),
+        phrased_rows(*others[0], encoder),
+        phrased_rows(about_notices, snapshot, encoder),
+    ]
+    weights = learn_ranking(told, ridge, beside=weights)
     stretches = {
         name: [pair for q in found if (pair := span_rows(q, queries[q.text], snapshot))]
         for name, found in asked.items()
@@ -221,7 +278,8 @@ def learn(
     network, value = learn_spans([(x, y) for x, y in stretches["train"] if y.max() >= _ANSWERED_FROM], overlap)
     report = {
         "weights": {name: round(float(w), 3) for name, w in zip(ranking.NAMES, weights, strict=True)},
-        "how": "python -m kb.learn: softmax over the passages of a question; notices, entries and laws alike",
+        "how": "python -m kb.learn: softmax over the passages of a question; notices, entries and laws alike; "
+        "then phrasings, beside the other weights",
         "ridge": ridge,
         "dev": {
             "mean reciprocal rank, notices": round(_reciprocal(weights, judging[0]), 4),
@@ -238,13 +296,13 @@ def _reciprocal(weights: Array, rows: Sequence[tuple[Floats, Mask]]) -> float:
 
 
 def _questions_of(file: Path, snapshot: Snapshot) -> list[Asked]:
-    """Rows {question, docid or title, section or article(s)} whose document is there."""
+    """Rows {question, docid or title, section or article(s) or label} whose document is there."""
     of_title = {document.title: id_ for id_, document in snapshot.documents.items()}
     found = []
     for line in file.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         id_ = str(row.get("docid") or of_title.get(row.get("title", ""), ""))
-        article = row.get("section") or row.get("article")
+        article = row.get("section") or row.get("article") or row.get("label")
         if id_ in snapshot.documents:
             found.append(Asked(row["question"], id_, tuple(row.get("articles") or ([article] if article else ()))))
     return found
@@ -253,6 +311,7 @@ def _questions_of(file: Path, snapshot: Snapshot) -> list[Asked]:
 def main(
     data: Annotated[Path, typer.Option(exists=True, file_okay=False)],
     policies: Annotated[Path, typer.Option(exists=True, file_okay=False)],
+    phrasings: Annotated[Path, typer.Option(help="questions about laws that are each other's phrasings")] = _PHRASINGS,
     target: Annotated[Path, typer.Option(file_okay=False)] = ranking.RANKING_FILE.parent,
 ) -> None:
     """Learn with the shipped encoder and write the result."""
@@ -262,7 +321,8 @@ def main(
     laws = build(read_corpus(data / "policies" / "zhengzhou_regulations.jsonl"), reader)
     questions = read_questions(data / "policy_qa" / "questions.jsonl")
     others = [(_questions_of(_ABOUT_ENTRIES, entries), entries), (_questions_of(_ABOUT_LAWS, laws), laws)]
-    report, network = learn((questions, snapshot), others, reader)
+    phrased = _questions_of(phrasings, laws), laws
+    report, network = learn((questions, snapshot), others, phrased, reader)
     text = json.dumps(report, ensure_ascii=False, indent=1)
     (target / ranking.RANKING_FILE.name).write_text(text + "\n", encoding="utf-8")
     stored = json.dumps(network.as_lists())

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from rapidfuzz import fuzz
 
 from kb.index import Floats, Match, Part
+from kb.phrasing_index import FLOOR, NONE, Likeness
 from kb.text import folded
 from kb.words import pairs
 
@@ -27,6 +29,8 @@ DEPTH = 80
 DOCUMENTS = 40
 """How many of their documents are judged."""
 
+# What phrasings say; learned after the others, so that a base without any is ordered as if there were none.
+OF_PHRASINGS = ("phrased", "phrased_words", "unlike_phrasings", "best_phrased")
 OF_PASSAGE = (
     "score",
     "dense",
@@ -39,6 +43,9 @@ OF_PASSAGE = (
     "sparse_rank",
     "is_first",
     "length",
+    "phrased",
+    "phrased_words",
+    "unlike_phrasings",
 )
 OF_DOCUMENT = (
     "fused",
@@ -54,16 +61,32 @@ OF_DOCUMENT = (
     "title_in_question",
     "like_title",
     "size",
+    "best_phrased",
 )
 NAMES = (*OF_PASSAGE, *OF_DOCUMENT)
 _LONG = 2  # characters; terms above are words, those below mostly pairs
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """How like the question the phrasings of a document are (`kb.phrasing_index`).
+
+    `of_matches`: those of each match's place (empty: there are none). `best`: the greatest cosine.
+    """
+
+    of_matches: Sequence[Likeness] = ()
+    best: float = 0.0
+
+
+UNTOLD = Told()
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """A document among the candidates: its matches, best first, where it lies, and its title.
 
-    `start`, `stop`: the document's passages within the part. `places`: the matches' positions there.
+    `start`, `stop`: the document's passages within the part. `places`: the matches' positions there. `told`: what
+    phrasings say of them.
     """
 
     matches: Sequence[Match]
@@ -72,6 +95,7 @@ class Found:
     stop: int
     places: Sequence[int]
     title: str
+    told: "Told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +148,16 @@ def features(asked: Asked, found: Sequence[Found], idf: Callable[[str], float]) 
             1 / (1 + match.sparse_rank) if match.sparse > 0 else 0.0,
             float(match is first),
             math.log(length + 10) / 5,
+            max(like.cosine - match.dense, 0.0) * 10,
+            like.words,
+            like.share,
         )
-        for n, (match, first, length) in enumerate(
-            (match, document.matches[0], int(document.part.postings.lengths[place]))
+        for n, (match, first, length, like) in enumerate(
+            (match, document.matches[0], int(document.part.postings.lengths[place]), like)
             for document in found
-            for match, place in zip(document.matches, document.places, strict=True)
+            for match, place, like in zip(
+                document.matches, document.places, document.told.of_matches or repeat(NONE), strict=False
+            )
         )
     ]
     own = np.array(rows, dtype=np.float32).reshape(len(matches), len(OF_PASSAGE))
@@ -194,6 +223,7 @@ def _of_documents(
                 len(title_pairs & asked.keys()) / max(len(title_pairs), 1),
                 fuzz.partial_ratio(plain, title) / 100,
                 math.log1p(document.stop - document.start) / 5,
+                max(document.told.best - FLOOR, 0.0) * 10,
             )
         )
     return np.array(rows, dtype=np.float32).reshape(len(found), len(OF_DOCUMENT))

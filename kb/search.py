@@ -12,6 +12,7 @@ import numpy as np
 from kb import ranking
 from kb.documents import Document, Passage
 from kb.index import Floats, Mask, Match, Part, PassageIndex
+from kb.phrasing_index import FLOOR, Alike, Phrased, PhrasingIndex
 from kb.segment import Segment, search_text
 from kb.words import content_words, in_documents_words, query_terms, words
 
@@ -65,7 +66,7 @@ class Hit:
     `value`: what `kb.ranking` gives it; hits are in this order.
 
     `dense_rank`, `sparse_rank`, `fused_rank`: its place in the search by meaning, in that by words, and after their
-    fusion, from 1.
+    fusion, from 1. `phrased`: greatest cosine of a phrasing of its place (`kb.phrasings`), 0 where it has none.
     """
 
     document: Document
@@ -77,6 +78,7 @@ class Hit:
     sparse_rank: int = 0
     fused_rank: int = 0
     value: float = 0.0
+    phrased: float = 0.0
 
     @property
     def article(self) -> str | None:
@@ -118,6 +120,7 @@ class Snapshot:
         documents: those that may be in force on some day; one that is not among them is not found.
         segments: the passages. Those of a document count in the first segment that has them in the state `keys`.
         keys: id of a document → state of its passages (`Entry.key`).
+        phrasings: questions that staff attached to places; one whose place is not there is not used.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class Snapshot:
         segments: Sequence[Segment],
         keys: Mapping[str, str],
         *,
+        phrasings: Sequence[Phrased] = (),
         revision: int = 0,
     ) -> None:
         self.documents = documents
@@ -152,6 +156,8 @@ class Snapshot:
             owner_numbers.append(owners)
             self._starts.append(self._starts[-1] + len(segment))
         self.index = PassageIndex(parts)
+        self.phrasings = phrasings
+        self._phrased = PhrasingIndex(phrasings, self._labels)
         self._owner_of = np.concatenate(owner_numbers) if owner_numbers else np.zeros(0, dtype=np.int32)
         self.regions = [name for name, _ in Counter(d.region for d in documents.values() if d.region).most_common()]
         """What the documents name as their region, the most frequent first."""
@@ -179,15 +185,18 @@ class Snapshot:
 
     def with_documents(self, documents: Mapping[str, Document]) -> "Snapshot":
         """The same passages under other documents: those that are missing are not found any more."""
-        return Snapshot(documents, self.segments, self.keys, revision=self.revision)
+        return Snapshot(documents, self.segments, self.keys, phrasings=self.phrasings, revision=self.revision)
+
+    def with_phrasings(self, phrasings: Sequence[Phrased]) -> "Snapshot":
+        """The same passages with other phrasings."""
+        return Snapshot(self.documents, self.segments, self.keys, phrasings=phrasings, revision=self.revision)
 
     def search(
         self, query: Query, *, top_k: int, today: date, as_of: date | None = None, filters: Filters = NO_FILTERS
     ) -> list[Hit]:
         """The best passages of documents in force on the day, best first."""
         allowed = self._in_force(today, as_of, filters)
-        depth = max(top_k, ranking.DEPTH)
-        matches = self.index.search(query.vector, query.terms, limit=depth, allowed=allowed)
+        matches, alike = self.matches(query, limit=max(top_k, ranking.DEPTH), allowed=allowed)
         ranks = {match.position: number for number, match in enumerate(matches, start=1)}
         return [
             Hit(
@@ -200,11 +209,21 @@ class Snapshot:
                 match.sparse_rank,
                 ranks[match.position],
                 value,
+                alike.of_passage(match.position, self.owner(match)).cosine if alike else 0.0,
             )
-            for match, value in self._ranked(query, matches)[:top_k]
+            for match, value in self._ranked(query, matches, alike)[:top_k]
         ]
 
-    def found(self, matches: Sequence[Match]) -> dict[str, ranking.Found]:
+    def matches(
+        self, query: Query, *, limit: int = ranking.DEPTH, allowed: Mask | None = None
+    ) -> tuple[list[Match], Alike | None]:
+        """What both searches and the phrasings find, by fused score, and the phrasings that are like the question."""
+        usable = self.index.alive if allowed is None else allowed
+        alike = self._phrased.alike(query.vector, query.terms, self.index.idf, usable)
+        also = alike.positions if alike else None
+        return self.index.search(query.vector, query.terms, limit=limit, allowed=allowed, also=also), alike
+
+    def found(self, matches: Sequence[Match], alike: Alike | None = None) -> dict[str, ranking.Found]:
         """The documents of the matches, by id, the one of the best match first."""
         grouped: dict[str, list[Match]] = {}
         for match in matches:
@@ -214,25 +233,41 @@ class Snapshot:
             number, start, stop = self._places[id_]
             part = self.index.parts[number]
             places = [match.position - self._starts[number] for match in mine]
-            result[id_] = ranking.Found(mine, part, start, stop, places, self.documents[id_].title)
+            told = ranking.UNTOLD
+            if alike:
+                phrased = [alike.of_passage(match.position, id_) for match in mine]
+                told = ranking.Told(phrased, alike.of_document(id_))
+            result[id_] = ranking.Found(mine, part, start, stop, places, self.documents[id_].title, told)
         return result
 
-    def _ranked(self, query: Query, matches: Sequence[Match]) -> list[tuple[Match, float]]:
+    def judged(self, matches: Sequence[Match], alike: Alike | None) -> tuple[list[ranking.Found], list[ranking.Found]]:
+        """Their documents: those that are judged (the best, and any with a phrasing alike), and the others."""
+        found = list(self.found(matches, alike).values())
+        judged = found[: ranking.DOCUMENTS]
+        beyond: list[ranking.Found] = []
+        for document in found[ranking.DOCUMENTS :]:
+            (judged if document.told.best >= FLOOR else beyond).append(document)
+        return judged, beyond
+
+    def _ranked(self, query: Query, matches: Sequence[Match], alike: Alike | None) -> list[tuple[Match, float]]:
         """The matches as `kb.ranking` orders them, with its scores; what comes too late to be judged stays behind."""
         if not matches:
             return []
-        found = list(self.found(matches).values())
-        judged = found[: ranking.DOCUMENTS]
+        judged, beyond = self.judged(matches, alike)
         values = ranking.features(query.as_asked(), judged, self.index.idf)
         scores = ranking.shipped().scores(values).tolist()
         order = list(zip((match for document in judged for match in document.matches), scores, strict=True))
         order.sort(key=lambda pair: (-pair[1], pair[0].position))
         last = order[-1][1]
-        return order + [(match, last) for document in found[ranking.DOCUMENTS :] for match in document.matches]
+        return order + [(match, last) for document in beyond for match in document.matches]
 
     def label(self, match: Match) -> str | None:
         """The article or section of a match."""
         return self._passage(match.position).label
+
+    def owner(self, match: Match) -> str:
+        """The id of the document of a match."""
+        return self._owners[int(self._owner_of[match.position])]
 
     def passages_of(self, document_id: str) -> list[Passage]:
         """A document's passages in reading order."""
@@ -254,6 +289,13 @@ class Snapshot:
     def has(self, document_id: str) -> bool:
         """Whether the passages of a document are here, in the state that `keys` names."""
         return document_id in self._places
+
+    def _labels(self, document_id: str) -> tuple[int, Sequence[str | None]] | None:
+        """Where a document's passages begin, and their labels; None where it has none here."""
+        if document_id not in self._places:
+            return None
+        number, start, _ = self._places[document_id]
+        return self._starts[number] + start, [passage.label for passage in self.passages_of(document_id)]
 
     def _passage(self, position: int) -> Passage:
         number = bisect_right(self._starts, position) - 1

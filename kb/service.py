@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 
 from assistant.db.session import Database
-from kb import feedback, lifecycle, store, versions
+from kb import feedback, lifecycle, phrasing_files, store, versions
 from kb.answer import Answer, Calibration, Step, answer
 from kb.compare import Comparison, compare
 from kb.documents import FIELD_NAMES, Document, DocumentWithPassages, NewDocument, Status, today_in
@@ -26,6 +26,7 @@ from kb.index import Floats
 from kb.keeper import IndexKeeper
 from kb.lifecycle import Role
 from kb.passages import Piece, split
+from kb.phrasings import Phrasings
 from kb.rephrase import STEP, Rephraser
 from kb.search import NO_FILTERS, Encoder, Filters, Hit, Query, search_text
 from kb.versions import IMPORTED, SEEDED, Version, VersionInfo
@@ -255,7 +256,10 @@ class KnowledgeBase:
         return report
 
     async def seed(self, folder: Path) -> ImportReport:
-        """Publish a city's entries that the database does not know yet; what staff changed or suspended stays."""
+        """Publish a city's entries that the database does not know yet; what staff changed or suspended stays.
+
+        Phrasings of these come from the folder "phrasings" beside, those of other documents there are left alone.
+        """
         documents, refused = await asyncio.to_thread(read_folder, folder)
         async with self._db.read() as session:
             known = await store.hashes(session, [d.id for d in documents])
@@ -263,6 +267,8 @@ class KnowledgeBase:
         report = await self.import_documents(new, publish=True, by=SEEDED)
         report.unchanged += len(known)
         report.refused += [Refusal(error.name, error.reason) for error in refused]
+        if new:
+            report.refused += await self._seed_phrasings(folder.with_name("phrasings"), new)
         return report
 
     async def add_draft(
@@ -428,6 +434,13 @@ class KnowledgeBase:
             return DocumentWithPassages(document, await store.passages(session, document_id))
 
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    async def _seed_phrasings(self, folder: Path, new: Sequence[NewDocument]) -> list[Refusal]:
+        id_of = {document.title: document.id for document in new}
+        rows, refused = await asyncio.to_thread(phrasing_files.read_folder, folder)
+        found = [row.for_document(id_of[row.title]) for row in rows if row.title in id_of]
+        report = await Phrasings(self._db, self._encoder).add_all(found, source="import", by=SEEDED)
+        return [Refusal(name, reason) for name, reason in [*refused, *report.refused]]
 
     async def _existing(self, document_id: str) -> DocumentWithPassages:
         found = await self.get(document_id)

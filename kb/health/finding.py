@@ -11,7 +11,15 @@ from kb.documents import Document, Passage
 from kb.index import Floats
 
 Kind = Literal[
-    "expired", "expiring", "duplicate", "contradiction", "dead_reference", "never_hit", "unanswered", "feedback"
+    "expired",
+    "expiring",
+    "duplicate",
+    "contradiction",
+    "dead_reference",
+    "dead_phrasing",
+    "never_hit",
+    "unanswered",
+    "feedback",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 KIND_NAMES: dict[str, str] = {
@@ -20,11 +28,13 @@ KIND_NAMES: dict[str, str] = {
     "duplicate": "内容重复",
     "contradiction": "说法矛盾",
     "dead_reference": "引用失效",
+    "dead_phrasing": "问法失效",
     "never_hit": "从未被引用",
     "unanswered": "答不出的问题",
     "feedback": "被指有误",
 }
-_PLACE = re.compile(r"[\u4e00-\u9fff]{2,3}?[省市区县]")
+# Not 城市, 小区, 全市: words that name no place.
+_PLACE = re.compile(r"[\u4e00-\u9fff]{2,3}?(?<![城小社园校景厂片辖地矿林全本我各都超上夜集])[省市区县]")
 
 
 @dataclass(frozen=True, slots=True)

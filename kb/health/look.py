@@ -26,13 +26,17 @@ _NICENESS = 10
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """`entries`: documents in force; `documents`: all; `centre` (width,): the mean passage."""
+    """`entries`: documents in force; `documents`: all; `centre` (width,): the mean passage.
+
+    `encoder_id`: which encoder the vectors are of.
+    """
 
     entries: Sequence[Entry]
     documents: Sequence[Document]
     today: date
     asked: Sequence[Asked]
     centre: Floats
+    encoder_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,9 @@ def look(material: Material) -> Seen:
     """Takes seconds to minutes of one core."""
     entries = material.entries
     found = chain(
-        contradictions(entries), duplicates(entries), dead_references(entries, material.documents, material.today)
+        contradictions(entries, encoder_id=material.encoder_id, this_year=material.today.year),
+        duplicates(entries),
+        dead_references(entries, material.documents, material.today),
     )
     return Seen(list(found), clusters(material.asked, material.centre))
 

@@ -18,13 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from assistant.db.models import KbDocument, KbFinding, KbHits, KbUnanswered
 from assistant.db.session import Database
-from kb import feedback, reading, store
+from kb import feedback, phrasings, reading, store
 from kb.answer_log import AnswerLog
 from kb.documents import Document
 from kb.health import tasks
 from kb.health.dates import never_hit, run_out
 from kb.health.finding import KINDS, Entry, Finding
 from kb.health.look import Material, Seen, look_elsewhere
+from kb.health.phrased import dead_phrasings
 from kb.health.tasks import Task
 from kb.health.unanswered import FEWEST, Asked, unanswered
 from kb.index import Floats
@@ -158,6 +159,19 @@ class Health:
         async with self._db.read() as session:
             return await tasks.listed(session, kinds=kinds, states=states, limit=limit)
 
+    async def questions(self, task_id: int, *, limit: int) -> list[str]:
+        """What was asked in a cluster of unanswered questions, each once, the latest first. Raises FindingNotFound."""
+        async with self._db.read() as session:
+            task = await session.get(KbFinding, task_id)
+            if task is None:
+                raise tasks.FindingNotFound
+            rows = await session.scalars(
+                select(KbUnanswered.question)
+                .where(KbUnanswered.id.in_(task.detail.get("questions", [])))
+                .order_by(KbUnanswered.id.desc())
+            )
+            return list(dict.fromkeys(rows))[:limit]
+
     async def titles(self, ids: Collection[str]) -> dict[str, str]:
         """Titles of those of the documents that still exist, by id."""
         async with self._db.read() as session:
@@ -202,12 +216,15 @@ class Health:
         centre = vectors.mean(axis=0) if len(vectors) else np.zeros(1, dtype=np.float32)
         if not len(vectors):
             asked = []
-        seen = await self._look(Material(entries, documents, today, asked, centre))
+        seen = await self._look(Material(entries, documents, today, asked, centre, self._encoder_id()))
         found = [*run_out(documents, today), *await self._never_hit(documents, today), *seen.findings]
         open_clusters = await self._still_unanswered(asked, seen.clusters)
         known = await self._known_clusters()
         by_id = {document.id: document for document in documents}
         found += await asyncio.to_thread(lambda: list(unanswered(asked, open_clusters, vectors, owners, by_id, known)))
+        in_force = {entry.document.id: entry.document for entry in entries}
+        async with self._db.read() as session:
+            found += dead_phrasings(await phrasings.listed(session), in_force)
         async with self._db.begin() as session:
             found += await feedback.findings(session)
             changed = await tasks.take_in(session, found, KINDS, started=started)

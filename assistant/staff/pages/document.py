@@ -11,6 +11,7 @@ from assistant.staff.pages import document_edit, document_versions
 from assistant.staff.pages.document_moves import Moves
 from assistant.staff.pages.feedback import draw_feedback
 from assistant.staff.pages.parts import Text, box, card, empty, facts, frame, link, tag
+from assistant.staff.pages.phrasings import PhrasingCard
 from assistant.staff.pages.visit import Visit, staff_href
 from kb.documents import Document, Passage
 from kb.versions import VersionInfo, author
@@ -36,6 +37,7 @@ async def document_page(request: Request, document_id: str) -> None:
             Text("span", "/").props("aria-hidden=true")
             Text("h1", found.document.title)
         await DocumentView(visit, document_id).open(found.document, found.passages)
+        await PhrasingCard(visit, document_id).open()
         await draw_feedback(visit, document_id)
 
 

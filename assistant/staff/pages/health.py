@@ -11,6 +11,7 @@ from nicegui import ui
 
 from assistant.staff.labels import local_time
 from assistant.staff.pages.parts import Text, box, button, card, empty, frame, link, tag
+from assistant.staff.pages.phrasings import Assigning
 from assistant.staff.pages.visit import Visit, staff_href
 from kb.health.finding import KIND_NAMES, KINDS
 from kb.health.tasks import BY_ITSELF, OPEN, STATES, Task
@@ -89,6 +90,7 @@ class TaskList:
         async def changed() -> None:
             await self.refresh()
 
+        self._assigning = Assigning(self.visit, self.refresh)
         with card():
             self._summary = box("stack health-summary").props('aria-live="polite"')
             with box("filters"):
@@ -182,6 +184,8 @@ class TaskList:
             owner = ui.input("负责人", value=task.owner or "").props("outlined dense maxlength=80")
             owner.on("blur", self.visit.step(self._owning(task.id, owner)))
             owner.on("keydown.enter", self.visit.step(self._owning(task.id, owner)))
+            if task.kind == "unanswered" and task.state in OPEN:
+                button("归到已有条款", self.visit.step(self._assigned(task)))
             for state, name in _MOVES.get(task.state, ()):
                 kind = "primary" if state == "已处理" else "plain"
                 button(name, self.visit.step(self._moving(task.id, state)), kind)
@@ -194,6 +198,12 @@ class TaskList:
             Text("span", "最接近的文件：" if task.kind == "unanswered" else "文件：", "muted")
             for document in known:
                 link(f"《{titles[document]}》", staff_href(f"knowledge/{quote(document)}"), "finding-link")
+
+    def _assigned(self, task: Task) -> Refresh:
+        async def assign() -> None:
+            await self._assigning.open(task.id, task.documents)
+
+        return assign
 
     def _moving(self, task_id: int, state: str) -> Refresh:
         async def move() -> None:

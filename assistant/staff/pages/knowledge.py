@@ -11,6 +11,7 @@ from assistant.errors import BadInput
 from assistant.staff.labels import DOCUMENT_STATUS, document_status, local_time, percent, validity
 from assistant.staff.pages.cases import SaveCase
 from assistant.staff.pages.parts import Text, box, button, card, cell, empty, frame, link, tag
+from assistant.staff.pages.phrasings import draw_save
 from assistant.staff.pages.visit import Visit, staff_href
 from kb.answer import Answer
 from kb.documents import Document
@@ -177,7 +178,7 @@ class HitTest:
             if as_of is None and filters == NO_FILTERS:
                 SaveCase(self.visit, question, answer).open()
             _steps(answer)
-            _found(answer)
+            _found(self.visit, question, answer)
 
     def _day(self, written: str | None) -> date | None:
         try:
@@ -221,7 +222,7 @@ def _steps(answer: Answer) -> None:
                         Text("span", f"{step.ms:.1f}", "mono muted")
 
 
-def _found(answer: Answer) -> None:
+def _found(visit: Visit, question: str, answer: Answer) -> None:
     if not answer.hits:
         return
     Text("h3", "最接近的段落")
@@ -233,5 +234,6 @@ def _found(answer: Answer) -> None:
                 f"向量 {hit.dense:.3f}（第 {hit.dense_rank}）· 词 {hit.sparse:.1f}（第 {hit.sparse_rank}）"
                 f"· 合并 {hit.score:.2f}（第 {hit.fused_rank}）"
             )
-            Text("p", scores, "mono muted")
+            Text("p", scores + (f"· 问法 {hit.phrased:.3f}" if hit.phrased else ""), "mono muted")
             Text("p", hit.passage.text, "clamp")
+            draw_save(visit, question, hit)

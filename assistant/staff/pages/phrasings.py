@@ -1,0 +1,169 @@
+"""常见问法: on a document's page, at the hits of the hit test, and for a cluster of questions that found no answer."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from nicegui import ui
+
+from assistant.errors import BadInput
+from assistant.staff.labels import local_time
+from assistant.staff.pages.parts import Text, box, button, card, tag
+from assistant.staff.pages.visit import Visit
+from kb.phrasings import MOST_CHARS, SOURCES, WHOLE, NewPhrasing, Phrasing, PhrasingReport, Phrasings
+from kb.search import Hit
+
+_MOST_OF_A_CLUSTER = 10
+Step = Callable[[], Awaitable[None]]
+
+
+def _phrasings(visit: Visit) -> Phrasings:
+    return Phrasings(visit.services.db, visit.services.reader)
+
+
+class PhrasingCard:
+    """The phrasings of a document by place, each with a button that deletes it, and a form for another."""
+
+    def __init__(self, visit: Visit, document_id: str) -> None:
+        self.visit, self.id = visit, document_id
+
+    async def open(self) -> None:
+        places = await _phrasings(self.visit).places(self.id)
+        with card("常见问法", classes="feedback-card"):
+            hint = "居民会怎么问，就怎么写；写在能回答它的那一条上。下一个提问起，像它的问题就会先找到那一条。"
+            Text("p", hint, "muted passages-hint")
+            self._list = box("stack")
+            with box("filters"):
+                self._text = ui.input("居民的问法").classes("grow-field")
+                self._text.props(f"outlined dense maxlength={MOST_CHARS}")
+                options = {"": WHOLE, **{place: place for place in places}}
+                self._place = ui.select(options, value="", label="写在哪一条").props("outlined dense options-dense")
+            with box("form-actions"):
+                button("添加问法", self.visit.step(self.add), "primary")
+        await self.draw()
+
+    async def draw(self) -> None:
+        """Show what is stored now."""
+        found = await _phrasings(self.visit).listed(self.id)
+        self._list.clear()
+        with self._list:
+            if not found:
+                Text("p", "还没有问法。", "muted")
+            for place in dict.fromkeys((one.label, one.used) for one in found):
+                self._draw_place(place, [one for one in found if (one.label, one.used) == place])
+
+    async def add(self) -> None:
+        text = (self._text.value or "").strip()
+        if not text:
+            raise BadInput("请先写一句居民会说的话。")
+        label = self._place.value or None
+        one = await _phrasings(self.visit).add(self.id, label, text, source="staff", by=self.visit.user.name)
+        await self.visit.audit("kb.phrasing_add", f"{self.id} {one.id}")
+        self._text.set_value("")
+        ui.notify("问法已添加，下一个提问就会用到。", type="positive", position="top")
+        await self.draw()
+
+    def _draw_place(self, place: tuple[str | None, bool], found: Sequence[Phrasing]) -> None:
+        label, used = place
+        with box("line"):
+            Text("h3", label or WHOLE)
+            if not used:
+                tag("条款已不存在，没有用到", "warn")
+        with box("feedback-list", "ul"):
+            for one in found:
+                with box("version", "li"):
+                    with box():
+                        Text("p", one.text)
+                        about = f"{SOURCES.get(one.source, one.source)} · {one.actor} · {local_time(one.created_at)}"
+                        Text("p", about, "muted")
+                    button("删除", self.visit.step(self._removing(one))).props(f'aria-label="删除：{_plain(one.text)}"')
+
+    def _removing(self, one: Phrasing) -> Step:
+        async def remove() -> None:
+            await _phrasings(self.visit).remove(one.id)
+            await self.visit.audit("kb.phrasing_remove", f"{self.id} {one.id}")
+            ui.notify("问法已删除。", type="positive", position="top")
+            await self.draw()
+
+        return remove
+
+
+def draw_save(visit: Visit, question: str, hit: Hit) -> None:
+    """At a hit of the hit test: a button that attaches the question to the hit's place."""
+
+    async def save() -> None:
+        one = await _phrasings(visit).add(hit.document.id, hit.article, question, source="hit_test", by=visit.user.name)
+        await visit.audit("kb.phrasing_add", f"{one.document_id} {one.id}")
+        ui.notify(f"已记为问法：{one.place}。下一个提问就会用到。", type="positive", position="top")
+
+    with box("form-actions"):
+        button("这样问应找到这里", visit.step(save))
+
+
+class Assigning:
+    """A dialog that attaches the questions of a cluster to a place. Create it where the dialog may stand.
+
+    `done` is called once they are stored and the task is finished.
+    """
+
+    def __init__(self, visit: Visit, done: Step) -> None:
+        self.visit, self._done = visit, done
+        self._task = 0
+        with ui.dialog() as self._dialog, box("dialog"):
+            Text("h2", "归到已有条款")
+            Text("p", "这些问题会记为问法，以后像它们的提问就会找到所选的那一条：", "muted")
+            self._questions = box("feedback-list", "ul")
+            self._document = ui.select({}, label="文件", with_input=True, on_change=visit.step(self._choose))
+            self._document.props("outlined dense").classes("edit-box")
+            self._place = ui.select({"": WHOLE}, value="", label="条款").props("outlined dense").classes("edit-box")
+            with box("form-actions"):
+                button("保存问法", visit.step(self.save), "primary")
+                button("取消", visit.step(self._close))
+
+    async def open(self, task_id: int, nearest: Sequence[str]) -> None:
+        """`nearest`: ids of the documents that are nearest; the first is chosen beforehand."""
+        self._task = task_id
+        self._asked = await self.visit.services.kb_health.questions(task_id, limit=_MOST_OF_A_CLUSTER)
+        if not self._asked:
+            raise BadInput("这些提问已超过保存期限，不在库里了。")
+        documents = await self.visit.services.kb.list_documents()
+        options = {document.id: document.title for document in documents}
+        chosen = next((document for document in nearest if document in options), None)
+        self._questions.clear()
+        with self._questions:
+            for question in self._asked:
+                Text("li", question)
+        self._document.set_options(options, value=chosen)
+        await self._choose()
+        self._dialog.open()
+
+    async def save(self) -> None:
+        if not self._document.value:
+            raise BadInput("请选是哪份文件。")
+        label = self._place.value or None
+        report = await _phrasings(self.visit).add_all(
+            [NewPhrasing(self._document.value, label, question) for question in self._asked],
+            source="unanswered",
+            by=self.visit.user.name,
+        )
+        self._refuse(report)
+        await self.visit.audit("kb.phrasing_add", f"{self._document.value} task {self._task}: {report.added}")
+        await self.visit.services.kb_health.change(self._task, by=self.visit.user.name, state="已处理")
+        await self.visit.audit("kb.finding", f"{self._task} 已处理")
+        self._dialog.close()
+        ui.notify(f"已记下 {report.added} 个问法，这一条标为已处理。", type="positive", position="top")
+        await self._done()
+
+    def _refuse(self, report: PhrasingReport) -> None:
+        if report.refused and not report.added and not report.unchanged:
+            raise BadInput(report.refused[0][1])
+
+    async def _choose(self) -> None:
+        places = await _phrasings(self.visit).places(self._document.value) if self._document.value else []
+        self._place.set_options({"": WHOLE, **{place: place for place in places}}, value="")
+
+    async def _close(self) -> None:
+        self._dialog.close()
+
+
+def _plain(text: str) -> str:
+    """Text for an attribute that is set as a string of properties."""
+    return text.replace('"', "").replace("'", "").replace("\\", "")
