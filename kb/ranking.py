@@ -15,10 +15,9 @@ from itertools import repeat
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rapidfuzz import fuzz
 
-from kb.index import Floats, Match, Part
+from kb.index import Floats, Mask, Match, Part
 from kb.phrasing_index import FLOOR, NONE, Likeness
 from kb.text import folded
 from kb.words import pairs
@@ -131,10 +130,11 @@ def features(asked: Asked, found: Sequence[Found], idf: Callable[[str], float]) 
     rarity = {term: idf(term) for term in dict.fromkeys(asked.terms)}
     matches = [match for document in found for match in document.matches]
     dense, sparse = _scale([m.dense for m in matches]), _scale([m.sparse for m in matches])
-    of_documents = _of_documents(asked.text, rarity, found, idf, dense, sparse)
     content = {word: rarity.get(word) or idf(word) for word in asked.content}
     long = {term: value for term, value in rarity.items() if len(term) > _LONG}
-    covers = [_covered(words, found) for words in (rarity, content, long)]
+    present = _presence(list(rarity | content), found)
+    of_documents = _of_documents(asked.text, rarity, found, idf, dense, sparse, present)
+    covers = [present.shares(words, present.in_passages) for words in (rarity, content, long)]
     rows = [
         (
             match.score,
@@ -164,19 +164,42 @@ def features(asked: Asked, found: Sequence[Found], idf: Callable[[str], float]) 
     return np.hstack([own, np.repeat(of_documents, [len(document.matches) for document in found], axis=0)])
 
 
-def _covered(words: Mapping[str, float], found: Sequence[Found]) -> npt.NDArray[np.float64]:
-    """The share of the words' weights that each match has: (matches,)."""
-    total = sum(words.values()) or 1.0
-    where_of = [(document.part, at) for document in found for at in document.places]
-    result = np.zeros(len(where_of))
-    for part in {id(part): part for part, _ in where_of}.values():
-        here = [n for n, (its, _) in enumerate(where_of) if its is part]
-        places = np.array([where_of[n][1] for n in here], dtype=np.int32)
+@dataclass(frozen=True, slots=True)
+class _Presence:
+    """Which words stand where: `rows` names the rows of `in_passages` (words, matches) and `in_documents` (words,
+    documents)."""
+
+    rows: Mapping[str, int]
+    in_passages: Mask
+    in_documents: Mask
+
+    def shares(self, words: Mapping[str, float], where: Mask) -> Floats:
+        """The share of the words' weights that each column of `where` has."""
+        weights = np.zeros(len(self.rows), dtype=np.float32)
         for word, value in words.items():
+            weights[self.rows[word]] = value
+        found: Floats = weights @ where / (sum(words.values()) or 1.0)
+        return found
+
+
+def _presence(words: Sequence[str], found: Sequence[Found]) -> _Presence:
+    """Each word's list of passages is looked through once."""
+    columns = np.cumsum([0, *(len(document.places) for document in found)])
+    in_passages = np.zeros((len(words), columns[-1]), dtype=np.bool_)
+    in_documents = np.zeros((len(words), len(found)), dtype=np.bool_)
+    for part in {id(document.part): document.part for document in found}.values():
+        here = [n for n, document in enumerate(found) if document.part is part]
+        mine = np.concatenate([np.arange(columns[n], columns[n + 1]) for n in here])
+        places = np.array([at for n in here for at in found[n].places], dtype=np.int32)
+        spans = np.array([(found[n].start, found[n].stop) for n in here], dtype=np.int32).T
+        edges = np.concatenate((*spans, places))
+        for row, word in enumerate(words):
             where = part.postings.where(word)
             if len(where):
-                result[here] += value / total * _any_between(where, places, places + 1)
-    return result
+                starts, stops, at = np.split(np.searchsorted(where, edges), (len(here), 2 * len(here)))
+                in_documents[row, here] = starts < stops
+                in_passages[row, mine] = where[np.minimum(at, len(where) - 1)] == places
+    return _Presence({word: row for row, word in enumerate(words)}, in_passages, in_documents)
 
 
 def _of_documents(
@@ -186,23 +209,15 @@ def _of_documents(
     idf: Callable[[str], float],
     dense: Callable[[float], float],
     sparse: Callable[[float], float],
+    present: _Presence,
 ) -> Floats:
-    total = sum(rarity.values()) or 1.0
-    in_documents = np.zeros(len(found), dtype=np.float32)
-    in_passages = np.zeros(len(found), dtype=np.float32)
-    for part in {id(document.part): document.part for document in found}.values():
-        here = [i for i, document in enumerate(found) if document.part is part]
-        spans = np.array([(found[i].start, found[i].stop, found[i].places[0]) for i in here], dtype=np.int32)
-        for term, value in rarity.items():
-            where = part.postings.where(term)
-            if len(where):
-                in_documents[here] += value / total * _any_between(where, spans[:, 0], spans[:, 1])
-                in_passages[here] += value / total * _any_between(where, spans[:, 2], spans[:, 2] + 1)
     plain = folded(question)
     asked = {pair: rarity.get(pair) or idf(pair) for pair in dict.fromkeys(pairs(plain))}
     weight = sum(asked.values()) or 1.0
     rows = []
-    covered, covered_by_passage = in_documents.tolist(), in_passages.tolist()
+    firsts = np.cumsum([0, *(len(document.matches) for document in found)])[:-1]
+    covered = present.shares(rarity, present.in_documents).tolist()
+    covered_by_passage = present.shares(rarity, present.in_passages)[firsts].tolist()
     for number, document in enumerate(found):
         title = folded(document.title)
         title_pairs = set(pairs(title))
@@ -227,11 +242,6 @@ def _of_documents(
             )
         )
     return np.array(rows, dtype=np.float32).reshape(len(found), len(OF_DOCUMENT))
-
-
-def _any_between(where: npt.NDArray[np.int32], starts: npt.NDArray[np.int32], stops: npt.NDArray[np.int32]) -> Floats:
-    found: Floats = (np.searchsorted(where, starts) < np.searchsorted(where, stops)).astype(np.float32)
-    return found
 
 
 def _scale(scores: Sequence[float]) -> Callable[[float], float]:
