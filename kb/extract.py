@@ -12,6 +12,7 @@ from kb.words import query_terms
 
 MAX_QUOTE_CHARS = 220
 _PASSAGES = 6
+_SAME_QUESTION = 0.96  # cosine to a phrasing from which its place is quoted, whatever its words
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,9 @@ def extract(query: Query, hits: Sequence[Hit], snapshot: Snapshot, *, max_chars:
             vectors,
             snapshot.index.idf,
         )
+        asked_here = hits[0].passage
+        if hits[0].phrased >= _SAME_QUESTION and all(passage.id != asked_here.id for passage, _ in chosen):
+            chosen = [(asked_here, hits[0].phrased)]
         hit_of = {hit.passage.id: hit for hit in hits}
         return [
             Quote(hit_of.get(passage.id) or Hit(hits[0].document, passage, 0.0, 0.0, 0.0), passage.text, score)
@@ -57,6 +61,8 @@ def extract(query: Query, hits: Sequence[Hit], snapshot: Snapshot, *, max_chars:
         ]
     document = hits[0].document
     mine = [hit for hit in hits if hit.document.id == document.id][:_PASSAGES]
+    if hits[0].phrased >= _SAME_QUESTION:
+        mine = mine[:1]
     found = spans.best(
         query.text,
         query.content,

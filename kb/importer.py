@@ -25,6 +25,7 @@ from kb.errors import FileRefused, KbError
 from kb.formats import More, Text, nothing_more
 from kb.kinds import MAX_BYTES, SUFFIXES
 from kb.tables import markdown_tables
+from kb.text import storable
 
 __all__ = ["MAX_BYTES", "MAX_CHARS", "SUFFIXES", "FileReading", "Note", "Source", "decode", "found_in", "parts_of"]
 __all__ += ["read_file", "read_folder", "read_one", "read_paths"]
@@ -34,7 +35,6 @@ SECONDS_A_MEGABYTE_OF_ROWS: Final = 0.2
 _MAX_FRONT_MATTER_CHARS = 20_000
 _MAX_BAD_LINES = 1000
 _SAMPLE_CHARS = 200_000
-_CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)\n---[ \t]*(?:\n|$)", re.S)
 _FIELDS = ("issuer", "document_number", "legal_basis", "region", "audience", "category", "status", "source", "owner")
@@ -261,7 +261,7 @@ def _document(name: str, fields: Mapping[str, Any], text: str) -> NewDocument:
     """A checked document from the fields a file gives and its text."""
     if len(text) > MAX_CHARS:
         raise FileRefused(name, f"正文超过 {MAX_CHARS // 10_000} 万字，请拆分后再导入。")
-    text = _storable(text)
+    text = storable(text)
     given = {key: _words(fields.get(key)) for key in _FIELDS}
     title = _words(fields.get("title")) or _first_heading(text) or Path(name).stem
     digest = hashlib.sha256((title + "\n" + text).encode()).hexdigest()[:32]
@@ -285,12 +285,7 @@ def _words(value: Any) -> str | None:
         return None
     if isinstance(value, list):
         value = "；".join(str(item).strip() for item in value)
-    return _storable(str(value)).strip() or None
-
-
-def _storable(text: str) -> str:
-    """Without what a database refuses: halves of characters and control characters."""
-    return text.encode("utf-8", "replace").decode().translate(_CONTROLS)
+    return storable(str(value)).strip() or None
 
 
 def _day(name: str, field: str, value: Any) -> date | None:

@@ -139,7 +139,7 @@ class IndexKeeper:
         for start in range(0, len(missing), self._batch):
             part = missing[start : start + self._batch]
             made = await asyncio.to_thread(self._encoder.embed, [text for _, text in part], "query")
-            vectors = dict(zip((number for number, _ in part), made.astype(np.float16), strict=True))
+            vectors = dict(zip(part, made.astype(np.float16), strict=True))
             async with self._db.begin() as session:
                 await phrasings.keep_vectors(session, vectors, self._encoder.encoder_id)
         if missing:

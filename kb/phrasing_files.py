@@ -8,6 +8,7 @@ from pathlib import Path
 from kb.documents import Document
 from kb.errors import KbError
 from kb.phrasings import NewPhrasing
+from kb.text import storable
 
 Refused = tuple[str, str]
 """File and line, and why, in Chinese."""
@@ -81,7 +82,9 @@ def _row(name: str, line: str) -> Row:
     wrong = [key for key, value in values.items() if value is not None and not isinstance(value, str)]
     if wrong:
         raise KbError(f"“{'、'.join(wrong)}”应是文字。")
-    docid, title, label, question = ((values[key] or "").strip() for key in ("docid", "title", "label", "question"))
+    docid, title, label, question = (
+        storable(values[key] or "").strip() for key in ("docid", "title", "label", "question")
+    )
     if not docid and not title:
         raise KbError("缺少 docid 或 title。")
     if not question:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from assistant.db.models import KbDocument, KbPassage, KbPhrasing
@@ -23,6 +23,7 @@ from kb.errors import DocumentNotFound, KbError
 from kb.nearest import Halves
 from kb.phrasing_index import Phrased
 from kb.search import Encoder
+from kb.text import storable
 
 Source = Literal["staff", "import", "unanswered", "hit_test"]
 SOURCES: dict[str, str] = {"staff": "手工添加", "import": "导入", "unanswered": "答不出的问题", "hit_test": "试一试"}
@@ -229,15 +230,16 @@ async def searched(session: AsyncSession, encoder_id: str) -> tuple[list[Phrased
     return found, missing
 
 
-async def keep_vectors(session: AsyncSession, made: Mapping[int, Halves], encoder_id: str) -> None:
-    """Store vectors of phrasings, by id."""
-    for number, vector in made.items():
+async def keep_vectors(session: AsyncSession, made: Mapping[tuple[int, str], Halves], encoder_id: str) -> None:
+    """Store vectors of phrasings, by id and text: an id may be another one's by now."""
+    for (number, text), vector in made.items():
         values = {"embedding": _to_bytes(vector), "encoder": encoder_id}
-        await session.execute(update(KbPhrasing).where(KbPhrasing.id == number).values(**values))
+        same = and_(KbPhrasing.id == number, KbPhrasing.text == text)
+        await session.execute(update(KbPhrasing).where(same).values(**values))
 
 
 def _checked(new: NewPhrasing) -> NewPhrasing:
-    text = mask(" ".join(new.text.split()))[0]
+    text = mask(" ".join(storable(new.text).split()))[0]
     if not text or len(text) > MOST_CHARS:
         raise KbError(f"问法要有 1 到 {MOST_CHARS} 个字。")
     return NewPhrasing(new.document_id, new.label or None, text, new.name)

@@ -149,6 +149,8 @@ class Postings:
             return
         first, last = self.offsets[number], self.offsets[number + 1]
         where = self.positions[first:last]
+        if not len(where):  # every passage that had the word is gone
+            return
         at = np.searchsorted(where, places)
         has = np.flatnonzero(where[np.minimum(at, len(where) - 1)] == places)
         found = places[has]

@@ -8,6 +8,8 @@ _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
 _LOST_BREAK = re.compile("[ \t]*(?:\u3000{2,}|[\u2002\u2003]{2,})[ \t\u3000\u2002\u2003]*")
 _SENTENCE = re.compile(r"[^。！？；!?;\n]*(?:[。！？；!?;]+[”’」』）)]*|\n|$)")
 
+_CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
+
 
 def clean(text: str) -> str:
     """Line breaks as one kind, invisible and control characters gone, one paragraph a line, no empty lines."""
@@ -26,3 +28,8 @@ def folded(text: str) -> str:
 def sentences(text: str) -> list[str]:
     """The text cut after full stops, question and exclamation marks, semicolons and line ends; nothing is lost."""
     return [s for s in (m.group().strip() for m in _SENTENCE.finditer(text)) if s]
+
+
+def storable(text: str) -> str:
+    """Without what a database refuses: halves of characters and control characters."""
+    return text.encode("utf-8", "replace").decode().translate(_CONTROLS)

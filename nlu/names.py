@@ -84,9 +84,11 @@ _CUED = tuple(
 )
 _NO_NAME = re.compile(
     "老[赖母]|单[号位元]|车主|应该|平台|毕业|公司|都知道|都联系|小区|谢|麻烦|严重|许多|何[时况必]|金额|项目|安排|施工|万[一达]|祝[您你]"
-    "|王八|周末|班主任|包工|常年|高考|孙[女子]|辛苦|向|白.病|白眼|能用|查我|司机|家长|弓长张|左撇子"
+    "|任何|王八|周末|班主任|包工|常年|高考|孙[女子]|辛苦|向|白.病|白眼|能用|查我|司机|家长|弓长张|左撇子"
     "|.*(?:路|街|镇|村|区|市|县|院|站|店|厂|号|局|所)$"
 )
+# 任何老师, 前任主任
+_WORD_BEFORE = re.compile("[任为如]何|[主前现离责上]任")
 _THIRD = re.compile(f"{_GIVEN}{_AFTER}")
 _UNFINISHED = re.compile(rf"{_ANY}[一-龥]?")
 _REST = re.compile(f"{_TITLE}|{_SHORT_TITLE}")
@@ -94,7 +96,11 @@ _REST = re.compile(f"{_TITLE}|{_SHORT_TITLE}")
 
 def find(text: str) -> list[tuple[int, int]]:
     """(start, end) of every name that the words around it tell, in order, without overlaps."""
-    found = [match.span() for match in _TITLED.finditer(text) if not _NO_NAME.match(match.group())]
+    found = [
+        match.span()
+        for match in _TITLED.finditer(text)
+        if not _NO_NAME.match(match.group()) and not _WORD_BEFORE.match(text, max(match.start() - 1, 0))
+    ]
     for pattern in _CUED:
         for match in pattern.finditer(text):
             start, end = match.span(1)

@@ -29,6 +29,11 @@ _TOP_CHILDREN = 3
 _LEAST_TOLD = 5
 _MOST_REQUESTS = 5
 _NOT_WORDS = re.compile(r"[\W_]+")
+# Something is told after a greeting, a thank or a no; the danger head is seldom this sure about pleasantries.
+_SUSPECTED = 0.05
+_GREETED = re.compile(
+    r"\s*(?:(?:喂|[你您]好|早上好|下午好|晚上好|谢谢|不用|好的|同志|哎)[呀啊了吗你您们]*[，,。!！~ ]+)+\S{4}"
+)
 _SOMETHING = re.compile(r"[0-9A-Za-z\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]")
 
 
@@ -301,7 +306,8 @@ class Reader:
         """Probabilities of danger and of none, in the head's order: the mean of two log-odds, the danger head's and
         those of 特急 by the urgency head. They learned different borders from the same sentences and are wrong about
         different messages: on judging rows half of the false alarms go, and as many dangers are found. The second
-        counts as far as the message tells what happens; the urgency head learned from no other."""
+        counts as far as the message tells what happens, as it does where something follows a greeting; the urgency head
+        learned from no other."""
         plain = danger.without_misleading(text)
         own, urgency, intent = (self._heads[name] for name in ("danger", "urgency", "intent"))
         found = own.probabilities(vector, plain)
@@ -310,9 +316,9 @@ class Reader:
         urgent = urgency.probabilities(vector, plain)[urgency.labels.index("特急")]
         other = np.array([urgent if name == labels.DANGER else 1 - urgent for name in own.labels], np.float32)
         intents = intent.probabilities(vector, text)
-        weight = (
-            sum(float(p) for name, p in zip(intent.labels, intents, strict=True) if name in labels.MAY_BE_DANGER) / 2
-        )
+        told = sum(float(p) for name, p in zip(intent.labels, intents, strict=True) if name in labels.MAY_BE_DANGER)
+        suspected = found[own.labels.index(labels.DANGER)] >= _SUSPECTED
+        weight = 0.5 if suspected and _GREETED.match(text) else told / 2
         return softmax((1 - weight) * np.log(found + 1e-9) + weight * np.log(other + 1e-9))
 
     def _requests(self, text: str, encoded: Encoded, clauses: Clauses) -> list[_Read]:

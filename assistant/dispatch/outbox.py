@@ -255,7 +255,6 @@ def _waits() -> ColumnElement[bool]:
             newer.destination == earlier.destination,
             newer.operation == "create",
             newer.id > earlier.id,
-            newer.id < OutboxRow.id,
         )
     )
     return exists(

@@ -1,6 +1,6 @@
 """What a ticket is: the draft a resident confirms, the record that is kept, the view that others get."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -116,7 +116,9 @@ class Routing:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "Routing":
         candidates = tuple(Candidate(**candidate) for candidate in stored["candidates"])
-        return cls(**{**stored, "candidates": candidates})
+        # A later version may have stored more, where processes of two versions stand beside each other.
+        known = {field.name: stored[field.name] for field in fields(cls) if field.name in stored}
+        return cls(**{**known, "candidates": candidates})
 
 
 @dataclass(frozen=True, slots=True)

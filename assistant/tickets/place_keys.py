@@ -169,7 +169,8 @@ def compare(one: Spot, other: Spot, *, narrow: bool) -> Compared:
 
 _ALIKE = 0.75
 _BRAND = 2  # characters of a builder's name: 建业春天里 and 建业壹号城邦
-_TELLS_APART = frozenset("东西南北前后大小上下中新老一二三四五六七八九十第0123456789")
+_COUNTS = frozenset("一二三四五六七八九十0123456789")
+_TELLS_APART = _COUNTS | frozenset("东西南北前后大小上下中新老第")
 
 
 def _relation(one: Spot, other: Spot, likeness: float, narrow: bool) -> Relation:
@@ -190,6 +191,8 @@ def _conflicting(one: Spot, other: Spot, likeness: float, narrow: bool) -> bool:
     if one.district_said and other.district_said and one.district != other.district:
         return True
     for kind in {kind for kind, _ in one.yards} & {kind for kind, _ in other.yards}:
+        if kind == "门" and not narrow:
+            continue
         if _disjoint({value for k, value in one.yards if k == kind}, {v for k, v in other.yards if k == kind}):
             return True
     if narrow and (_disjoint(one.buildings, other.buildings) or _disjoint(one.units, other.units)):
@@ -215,7 +218,10 @@ def _neighbours(one: str, other: str) -> bool:
     """三棉东 and 三棉西: names that differ only in what tells neighbours apart, and each has what the other lacks."""
     bones = ["".join(char for char in name if char not in _TELLS_APART) for name in (one, other)]
     marks = [[char for char in name if char in _TELLS_APART] for name in (one, other)]
-    if set(marks[0]) <= set(marks[1]) or set(marks[1]) <= set(marks[0]):
+    numerals = ["".join(char for char in mark if char in _COUNTS) for mark in marks]
+    # 三 is no short way to say 十三, as 三棉 is one to say 三棉东.
+    counted = all(numerals) and numerals[0] != numerals[1]
+    if not counted and (set(marks[0]) <= set(marks[1]) or set(marks[1]) <= set(marks[0])):
         return False
     return bones[0] == bones[1] and (bones[0] != "" or len(one) == len(other) > 1)
 
@@ -272,6 +278,9 @@ def _untold(one: Spot, other: Spot) -> list[str]:
 
 
 def _other_road(one: Spot, other: Spot) -> bool:
+    # An estate stands between several roads, and its people name either.
+    if one.estates & other.estates:
+        return False
     mine, hers = one.roads - other.roads, other.roads - one.roads
     return bool(mine and hers) and differ(
         [heard(road) for road in mine if road not in other.written],

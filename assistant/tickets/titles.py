@@ -21,7 +21,7 @@ _PART = (
     r"地下车库|车库|地库|地下|[出入]口?|商铺|商户|门面|底商|大厅|准业主|业主|家长|拆迁户|棚改户|居民|物业|办公室|售楼部|"
     r"大门|车棚|充电棚|快递点|快递柜|驿站|菜鸟|公交站|站台|活动室|活动广场|小广场|小游园|游园|公厕|卫生院|卫生室|服务中心|会所|"
     r"泳池|写字楼|公寓楼?|标段?|工程|路段|桥洞|河堤|河边|湖边|[东西南北]{1,2}[角头侧边区院]|[东西南北一二三四五六七八九十]?组|"
-    r"门口|对过|对面|旁边?|附近|口|门|[东西南北]|路边|院里|院内|(?<![号医])院|负?[一二三四五六七八九十]?[楼层]|[A-Z\d]+[区座组层楼号]*"
+    r"门口|对过|对面|旁边?|附近|口|门|[东西南北]|路边|院里|院内|(?<![号医])院|负?[一二三四五六七八九十]?[楼层]|[A-Z\d][区座组层楼号]*"
 )
 _GENERIC = r"社区居委会|居委会|村委会|社区|小区|家属院|安置区|安置房|安置小区|安置|回迁|村民组|村"
 # What has more than one name, or is the name of what stands beside it.
@@ -38,8 +38,8 @@ _BUILDER = re.compile(
     r"(?:建业|正商|万科|恒大|碧桂园|保利|绿地|融创|康桥|亚星|升龙|永威|鑫苑|正弘|名门|富田|金科|华润|中海|绿都|美盛|海马|锦艺|"
     r"美景|绿城|融侨|融信|中梁|世茂|旭辉|雅居乐|富力|泰宏|和昌|豫发|浩创|瀚海|东润|招商|远洋)(?=..)"
 )
-_PARTS_AT_END = re.compile(rf"(?:{_PART}|{_GENERIC})+$")
-_MARKED = re.compile(rf"(?:{_GENERIC})(?:{_PART})*$")
+_PART_AT_END = re.compile(rf"(?:{_PART})$")
+_GENERIC_AT_END = re.compile(rf"(?:{_GENERIC})$")
 _HAN = re.compile(r"[\u4e00-\u9fff]+")
 _BEFORE = re.compile(r"^(?:郑州市?|河南省?|原|老(?=..)|旁边|门口|附近|上的|里的|在)+")
 
@@ -49,12 +49,28 @@ def title_of(raw: str) -> tuple[str, bool] | None:
 
     `raw`: a name as written, with what was said of a part of the place: 锦江国际花园幼儿园.
     """
-    name = _BEFORE.sub("", _PARTS_AT_END.sub("", raw))
-    built, marked = _BUILDER.match(name) is not None, _MARKED.search(raw) is not None
+    name, marked = _without_parts(raw)
+    name = _BEFORE.sub("", name)
+    built = _BUILDER.match(name) is not None
     landmark = _LANDMARK.search(name) or (_LANDMARK_END.search(name) and not marked)
     if len(name) < _FEWEST or (landmark and not built) or not _HAN.fullmatch(name):
         return None
     return heard(name), built or marked or _ESTATE_END.search(name) is not None
+
+
+def _without_parts(raw: str) -> tuple[str, bool]:
+    """The name without what ends it, and whether that says that it is an estate or a village.
+
+    Part by part: one pattern for all of them takes exponential time where parts can be read in several ways.
+    """
+    marked = False
+    while True:
+        generic = _GENERIC_AT_END.search(raw)
+        end = generic or _PART_AT_END.search(raw)
+        if end is None:
+            return raw, marked
+        marked = marked or generic is not None
+        raw = raw[: end.start()]
 
 
 @lru_cache(4096)

@@ -23,11 +23,14 @@ def hours(text: str) -> Iterator[tuple[str, str, tuple[int, int]]]:
     """Spans and single times of the day in minutes: ("时段", "720-870", span), ("时刻", "540", span)."""
     taken: list[tuple[int, int]] = []
     for m in _HOURS.finditer(text):
-        start, end = _minutes(m[2], m[1]), _minutes(m[5], m[4] or (m[1] if not m[3] else ""))
+        start, end = _minutes(m[2], m[1]), _minutes(m[5], m[4])
         if start is None or end is None:
             continue
-        if end <= start and not m[3] and not m[4] and end < _DAY_MINUTES // 2:
-            end += _DAY_MINUTES // 2
+        if end <= start and not m[3] and not m[4] and not m[5].startswith("24"):
+            # 晚上7点到9点, 9:00-5:30: the part of the day holds for both, or the second counts from noon.
+            later = _minutes(m[5], m[1]) if m[1] else end + _DAY_MINUTES // 2
+            if later is not None and start < later < _DAY_MINUTES:
+                end = later
         taken.append(m.span())
         yield "时段", f"{start}-{end % _DAY_MINUTES}", m.span()
     for m in _ONE_HOUR.finditer(text):

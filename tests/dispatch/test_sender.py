@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from assistant.db.models import OutboxRow
 from assistant.db.session import Database
 from assistant.dispatch.destinations.base import Outgoing, Permanent, Sent
 from assistant.dispatch.destinations.log import LogDestination
@@ -171,6 +172,24 @@ async def test_retry_after_holds_for_the_whole_destination(
     clock.advance(120)
     assert await sender.deliver_due() == 2
     assert len(await at_desk(db)) == 2
+
+
+async def test_what_is_filed_again_after_a_refusal_goes_though_nothing_else_is_there(
+    db: Database, destination: Open311Destination, receiver: Receiver, clock: Clock
+) -> None:
+    sender = Sender(db, {"desk": destination}, clock=clock)
+    await add_ticket(db, "ZZ1", "supplement", service_code="no.such.code")
+    await sender.deliver_due()
+    dead, waiting = await outbox(db)
+    assert (dead.state, waiting.state) == ("dead", "pending")
+    async with db.begin() as session:
+        again = {**dead.payload, "service_code": "environment.pollution"}
+        session.add(
+            OutboxRow(key="ZZ1:create:2", ticket_number="ZZ1", destination="desk", operation="create", payload=again)
+        )
+    await sender.deliver_due()
+    assert [row.state for row in await outbox(db)] == ["dead", "dead", "sent"]
+    assert len(await at_desk(db)) == 1
 
 
 async def test_a_refusal_with_a_reason_is_dead_at_once_and_can_be_replayed(

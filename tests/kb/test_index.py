@@ -41,6 +41,20 @@ def test_what_the_mask_forbids_is_never_found() -> None:
     assert PassageIndex.over(vectors, [["w"]] * 300).search(query, ["w"], limit=5, allowed=nothing) == []
 
 
+def test_a_common_word_whose_passages_in_a_part_are_all_gone() -> None:
+    """A merged part keeps the words of what died; most words of a question are looked up only where they matter."""
+    count, rare = 26_000, [["罕见"]] * 300 + [[]] * 25_700
+    vectors = _unit(count + 1)
+    words = [["规定", "办理", *extra] for extra in rare]
+    gone = Postings.merged([Postings.of([["规定"], ["别的"]])], [np.array([False, True])])
+    large = Part.of(Postings.of(words), Nearest.of(vectors[:count].astype(np.float16)))
+    index = PassageIndex([large, Part.of(gone, Nearest.of(vectors[count:].astype(np.float16)))])
+    found = index.search(vectors[count], ["罕见", "规定", "办理"], limit=400)
+    assert found[0].position == count or found[0].sparse > 0
+    by_words = sorted(found, key=lambda match: -match.sparse)[:200]
+    assert all(match.position < 300 for match in by_words)
+
+
 def test_an_empty_index_finds_nothing() -> None:
     index = PassageIndex.over(np.zeros((0, 16), dtype=np.float32), [])
     assert index.search(_unit(1)[0], ["x"], limit=5) == []

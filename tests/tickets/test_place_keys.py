@@ -43,6 +43,9 @@ def test_what_sounds_alike_is_one_but_neighbours_stay_apart() -> None:
         ("紫荆山路与东大街口", "紫金山路东大街路口", Relation.CONTAINS),
         ("新密市S223省道", "新密市S102省道", Relation.CONFLICTING),
         ("翰林国际西门", "翰林国际东门外", Relation.CONFLICTING),
+        ("十里铺", "二十里铺", Relation.CONFLICTING),
+        ("航海路与三大街", "航海路与十三大街", Relation.CONFLICTING),
+        ("花园路锦绣花园", "农业路锦绣花园", Relation.SAME),
         ("塔沟社区2号家属楼", "塔沟社区4号家属楼", Relation.CONFLICTING),
     ],
 )
@@ -56,6 +59,20 @@ def test_another_building_is_another_place_only_for_what_happens_in_it(city: Cit
     assert compare(one, other, narrow=True).relation is Relation.CONFLICTING
     # Never SAME: nothing is merged without a person across buildings.
     assert compare(one, other, narrow=False).relation is Relation.CONTAINS
+
+
+def test_another_gate_is_no_other_place_for_what_reaches_the_whole_estate(city: City) -> None:
+    one, other = spot(city, "锦绣花园东门"), spot(city, "锦绣花园北门")
+    assert compare(one, other, narrow=True).relation is Relation.CONFLICTING
+    assert compare(one, other, narrow=False).relation is Relation.CONTAINS
+
+
+@pytest.mark.parametrize(
+    "raw", ["abcdefghijklmnopqrstuvwxyz" * 6 + "好好", "出口" * 80 + "好好", "地下车库" * 40 + "好好"]
+)
+def test_a_name_of_many_parts_is_read_in_a_moment(raw: str) -> None:
+    """One pattern for all parts took exponential time: this test would not end."""
+    assert title_of(raw) is None or title_of(raw)
 
 
 def test_who_tells_of_several_yards_tells_of_each(city: City) -> None:

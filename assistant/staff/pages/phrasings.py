@@ -125,7 +125,7 @@ class Assigning:
         if not self._asked:
             raise BadInput("这些提问已超过保存期限，不在库里了。")
         documents = await self.visit.services.kb.list_documents()
-        options = {document.id: document.title for document in documents}
+        options = {document.id: document.title for document in documents if document.status == "published"}
         chosen = next((document for document in nearest if document in options), None)
         self._questions.clear()
         with self._questions:
