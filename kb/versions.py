@@ -56,7 +56,7 @@ class Version:
 
 
 def author(changed_by: str | None) -> str:
-    """Who made a version, as people read it."""
+    """Who made a version or added a phrasing, as people read it."""
     return {None: "未记录", IMPORTED: "批量导入", SEEDED: "系统自带"}.get(changed_by) or str(changed_by)
 
 

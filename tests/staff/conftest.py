@@ -2,17 +2,20 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from playwright.sync_api import Browser, Page, expect
 
 from assistant.staff import users
 from tests.servers import free_port
+from tests.staff.serve import PASSWORD
 
+Open = Callable[..., Page]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -62,3 +65,29 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except httpx.HTTPError:
             time.sleep(0.2)
     raise RuntimeError(f"the workbench did not start:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+@pytest.fixture
+def open_as(chromium: Browser, workbench: Workbench) -> Iterator[Open]:
+    """Logs in through the form; fails on errors in the console."""
+    contexts, complaints = [], []
+
+    def open_as(name: str, width: int = 1280) -> Page:
+        context = chromium.new_context(base_url=workbench.url, viewport={"width": width, "height": 844}, locale="zh-CN")
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto("/staff/")
+        page.get_by_label("用户名").fill(name)
+        page.get_by_label("密码").fill(PASSWORD)
+        page.get_by_role("button", name="登录").click()
+        page.wait_for_url("**/staff/*")
+        return page
+
+    yield open_as
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -1,63 +1,19 @@
 """体检, 回归用例 and verdicts on answers in a real Chromium, at the widths of a desk and of a phone."""
 
 import json
-import os
 import sqlite3
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 
-from tests.staff.conftest import Workbench
-from tests.staff.serve import CALM, PASSWORD
+from tests.staff.conftest import Open, Workbench
+from tests.staff.looking import fits, picture
+from tests.staff.serve import CALM
 
 pytestmark = pytest.mark.browser
 
-Open = Callable[..., Page]
 RENT = "租房提取住房公积金要缴存几个月"
-
-
-@pytest.fixture
-def open_as(chromium: Browser, workbench: Workbench) -> Iterator[Open]:
-    """Logs in through the form; fails on errors in the console."""
-    contexts, complaints = [], []
-
-    def open_as(name: str, width: int = 1280) -> Page:
-        context = chromium.new_context(base_url=workbench.url, viewport={"width": width, "height": 844}, locale="zh-CN")
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
-        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto("/staff/")
-        page.get_by_label("用户名").fill(name)
-        page.get_by_label("密码").fill(PASSWORD)
-        page.get_by_role("button", name="登录").click()
-        page.wait_for_url("**/staff/*")
-        return page
-
-    yield open_as
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def picture(page: Page, name: str) -> None:
-    """Kept for people to look at where MINSHENG_PICTURES names a folder."""
-    if folder := os.environ.get("MINSHENG_PICTURES"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
-def fits(page: Page) -> None:
-    """Nothing to scroll sideways, and what is pressed is as large as a finger."""
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    small = page.evaluate(
-        "[...document.querySelectorAll('#main button, #main .btn, .finding-quote a')].filter(e => e.offsetParent"
-        " && e.getBoundingClientRect().height < 44).map(e => e.innerText)"
-    )
-    assert small == []
 
 
 def test_a_question_is_kept_as_a_case_and_asked_again(open_as: Open) -> None:

@@ -10,6 +10,7 @@ from assistant.staff.pages.parts import Text, box, button, card, tag
 from assistant.staff.pages.visit import Visit
 from kb.phrasings import MOST_CHARS, SOURCES, WHOLE, NewPhrasing, Phrasing, PhrasingReport, Phrasings
 from kb.search import Hit
+from kb.versions import author
 
 _MOST_OF_A_CLUSTER = 10
 Step = Callable[[], Awaitable[None]]
@@ -72,8 +73,8 @@ class PhrasingCard:
                 with box("version", "li"):
                     with box():
                         Text("p", one.text)
-                        about = f"{SOURCES.get(one.source, one.source)} · {one.actor} · {local_time(one.created_at)}"
-                        Text("p", about, "muted")
+                        about = (SOURCES.get(one.source, one.source), author(one.actor), local_time(one.created_at))
+                        Text("p", " · ".join(about), "muted")
                     button("删除", self.visit.step(self._removing(one))).props(f'aria-label="删除：{_plain(one.text)}"')
 
     def _removing(self, one: Phrasing) -> Step:
