@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from rapidfuzz import fuzz, process
@@ -84,6 +85,9 @@ class Gazetteer:
         self.communities = 0
         self._read_streets(folder / "gazetteer.csv")
         self._read_landmarks(folder / "landmarks.csv")
+        files = (folder / "gazetteer.csv", folder / "landmarks.csv")
+        # Another one where the same words may mean another place.
+        self.digest = sha256(b"".join([facts.model_dump_json().encode(), *(f.read_bytes() for f in files)])).digest()
         self._longest = max(map(len, self._names))
         self._by_district: dict[str | None, list[str]] = defaultdict(list)
         for name, places in self._names.items():

@@ -17,7 +17,8 @@ from assistant.city import City
 from assistant.db.duplicates import stored_keys
 from assistant.db.models import Ticket, TicketEvent, TicketPlaceKey
 from assistant.db.session import Database
-from assistant.tickets.place_keys import place_keys, spot_of
+from assistant.tickets.place_keys import place_keys
+from assistant.tickets.spots import Spots
 
 __all__ = ["fill", "place_of", "text_of"]
 
@@ -68,13 +69,13 @@ def _tickets(
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, str]]]]:
     categories = sorted(city.categories)
     units = sorted(city.units)
-    now = datetime.now(UTC)
+    now, spots = datetime.now(UTC), Spots(city)
     for n in range(count):
         at = now - timedelta(days=20) + timedelta(days=20) * n / count
         number = f"{city.facts.ticket_prefix}{at:%Y%m%d}05{seed:06}{n:06}"
         level1, level2 = rng.choice(categories)
         place, text = place_of(city, rng), text_of(rng)
-        spot = spot_of(place, text, city.resolve_place, districts=city.district_words)
+        spot = spots.of(place, text)
         vector = vectors.standard_normal(_WIDTH, dtype=np.float32)
         vector /= np.linalg.norm(vector)
         ticket = {
@@ -87,7 +88,7 @@ def _tickets(
                 "place_confidence": 1.0, "deadline": "general",
             },
             "due_at": at + timedelta(days=7), "created_at": at, "updated_at": at, "encoder": encoder,
-            "embedding": vector.astype("<f2").tobytes(),
+            "embedding": vector.astype("<f2").tobytes(), "spot": spots.storable(spot),
         }  # fmt: skip
         keys = stored_keys(place_keys(spot), level1)
         yield ticket, [{"key": key, "number": number} for key in dict.fromkeys(keys)]

@@ -4,7 +4,7 @@ The keys and the embedding are written beside the ticket after it was created, a
 ticket is never changed here, and its version stays.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, cast
@@ -44,8 +44,9 @@ _PER_KEY = 50
 _COMPARED = (
     Ticket.number, Ticket.title, Ticket.description, Ticket.place, Ticket.request_type, Ticket.category1,
     Ticket.category2, Ticket.created_at, Ticket.state, Ticket.lead_unit, Ticket.urgency, Ticket.confidential,
-    Ticket.encoder, Ticket.embedding,
+    Ticket.encoder, Ticket.embedding, Ticket.spot,
 )  # fmt: skip
+_VECTOR = _COMPARED.index(Ticket.embedding)
 _TABLE = cast(Table, Ticket.__table__)
 _FOLLOWER = aliased(Ticket)
 _CALLERS = select(1 + func.count()).where(_FOLLOWER.merged_into == Ticket.number).scalar_subquery()
@@ -110,15 +111,21 @@ class SqlEventIndex:
             return [_known(row) for row in await session.execute(query)]
 
     async def remember(
-        self, number: str, keys: Sequence[str], category1: str, vector: npt.NDArray[np.float32] | None, encoder: str
+        self,
+        number: str,
+        keys: Sequence[str],
+        category1: str,
+        vector: npt.NDArray[np.float32] | None,
+        encoder: str,
+        spot: Mapping[str, Any],
     ) -> None:
-        """Keep keys and embedding of a ticket, if it is still open; the same again changes nothing."""
+        """Keep keys, embedding and spot of a ticket, if it is still open; the same again changes nothing."""
         stored = vector.astype("<f2").tobytes() if vector is not None else None
         async with self._db.begin() as session:
             kept = await session.scalar(
                 update(Ticket)
                 .where(Ticket.number == number, Ticket.state.in_(FOUND))
-                .values(embedding=stored, encoder=encoder)
+                .values(embedding=stored, encoder=encoder, spot=spot)
                 .returning(Ticket.number)
                 .execution_options(synchronize_session=False)
             )
@@ -139,7 +146,7 @@ async def forget(session: AsyncConnection | AsyncSession, number: str) -> None:
     await session.execute(
         update(Ticket)
         .where(Ticket.number == number, Ticket.encoder.is_not(None))
-        .values(embedding=None, encoder=None)
+        .values(embedding=None, encoder=None, spot=None)
         .execution_options(synchronize_session=False)
     )
 
@@ -173,6 +180,6 @@ def _nearest(asked: int) -> TextualSelect:
 
 def _known(row: Sequence[Any]) -> Known:
     values = list(row)
-    if values[-2] is not None:
-        values[-2] = np.frombuffer(values[-2], "<f2").astype(np.float32)
+    if values[_VECTOR] is not None:
+        values[_VECTOR] = np.frombuffer(values[_VECTOR], "<f2").astype(np.float32)
     return Known(*values)

@@ -212,6 +212,7 @@ class Ticket(Base):
     callback_comment: Mapped[str | None] = mapped_column(Text)
     embedding: Mapped[bytes | None] = mapped_column(LargeBinary)  # float16, little-endian, of `encoder`
     encoder: Mapped[str | None] = mapped_column(String(64))
+    spot: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # the place taken apart
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
     version: Mapped[int] = mapped_column(default=1)

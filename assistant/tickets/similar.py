@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,10 @@ from cachetools import LRUCache
 from assistant.city import City
 from assistant.errors import MinshengError
 from assistant.tickets.duplicates import Report, SameEvent, compare_reports
-from assistant.tickets.model import NO_PLACE, TicketDraft, TicketView
-from assistant.tickets.place_keys import Spot, place_keys, spot_of
+from assistant.tickets.model import TicketDraft, TicketView
+from assistant.tickets.place_keys import place_keys
 from assistant.tickets.service import TicketService
+from assistant.tickets.spots import Spots
 from assistant.tickets.states import State
 
 __all__ = ["Candidate", "Embedder", "EventIndex", "Known", "SameEvents", "Similar"]
@@ -26,7 +27,6 @@ log = structlog.get_logger()
 
 MERGING = "system:merge"
 _MOST = 50
-_SPOTS = 50_000
 _PROFILES = 20_000
 _TURN_OF = 20
 _INQUIRY, _DANGER = "咨询", "特急"
@@ -49,7 +49,10 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is compared of an open ticket. `callers`: how many have reported the event, merged ones included."""
+    """What is compared of an open ticket. `callers`: how many have reported the event, merged ones included.
+
+    `spot`: the place taken apart, as `assistant.tickets.spots` stores it.
+    """
 
     number: str
     title: str
@@ -65,6 +68,7 @@ class Known:
     confidential: bool = False
     encoder: str | None = None
     vector: Vector | None = None
+    spot: Mapping[str, Any] | None = None
     callers: int = 1
 
 
@@ -101,7 +105,13 @@ class EventIndex(Protocol):
     async def waiting(self, encoder: str, *, since: datetime, limit: int) -> list[Known]: ...
 
     async def remember(
-        self, number: str, keys: Sequence[str], category1: str, vector: Vector | None, encoder: str
+        self,
+        number: str,
+        keys: Sequence[str],
+        category1: str,
+        vector: Vector | None,
+        encoder: str,
+        spot: Mapping[str, Any],
     ) -> None: ...
 
 
@@ -121,8 +131,7 @@ class Similar:
         """`profile`: where the city has learned its matters from examples; they are compared as well then."""
         self.index, self._city, self._embedder, self._clock = index, city, embedder, clock
         self.model = model or SameEvent.load()
-        # Taking a place apart costs about a millisecond, and a ticket is compared with many others.
-        self._spots: LRUCache[tuple[str | None, str], Spot] = LRUCache(_SPOTS)
+        self.spots = Spots(city)
         self._profile = profile
         self._profiles: LRUCache[tuple[str, str], Vector] = LRUCache(_PROFILES)
 
@@ -141,7 +150,7 @@ class Similar:
             known = await self.index.get(asked)
             return await self.like(known) if known is not None else []
         report = self._made(
-            asked.description, asked.place, asked.category1, asked.category2, asked.request_type, self._clock(), None
+            asked.description, asked.place, asked.category1, asked.category2, asked.request_type, self._clock()
         )
         # The language model works beside the database and the comparison of places, which can do without.
         vector = asyncio.create_task(self.vector(report))
@@ -193,6 +202,7 @@ class Similar:
             known.request_type,
             known.created_at,
             vector,
+            known.spot,
         )
 
     def _made(
@@ -203,13 +213,10 @@ class Similar:
         category2: str | None,
         request_type: str,
         at: datetime,
-        vector: Vector | None,
+        vector: Vector | None = None,
+        stored: Mapping[str, Any] | None = None,
     ) -> Report:
-        where = None if place in (None, "", NO_PLACE) else place
-        spot = self._spots.get((where, text))
-        if spot is None:
-            spot = spot_of(where, text, self._city.resolve_place, districts=self._city.district_words)
-            self._spots[where, text] = spot
+        spot = self.spots.of(place, text, stored)
         return Report(text, spot, category1, category2, at, vector, request_type == _INQUIRY)
 
     async def _compare(
@@ -301,7 +308,8 @@ class SameEvents:
         encoder = self._similar.encoder_id
         report = self._similar.report(known)
         vector, keys = await self._similar.vector(report), place_keys(report.spot)
-        await self._similar.index.remember(known.number, keys, known.category1, vector, encoder)
+        spot = self._similar.spots.storable(report.spot)
+        await self._similar.index.remember(known.number, keys, known.category1, vector, encoder, spot)
         least = self._city.facts.merging.automatic
         if least is None or not _may_merge(known):
             return

@@ -149,11 +149,14 @@ async def test_closed_is_not_found_and_reopened_is(
     first = await tickets.submit(water("金水区鑫苑名家小区"), key="1", actor="resident")
     watch = SameEvents(similar, tickets, with_merging(city, None))
     await watch.catch_up()
+    async with db.read() as session:
+        row = await session.get_one(Ticket, first.number)
+        assert row.embedding is not None and row.spot is not None and row.spot["district"] == "金水区"
     await tickets.resolve(first.number, "已恢复供水", key="r", actor="li.na")
     assert await similar.find(water("鑫苑名家", WATER_AGAIN)) == []
     async with db.read() as session:
         row = await session.get_one(Ticket, first.number)
-        assert row.embedding is None and row.encoder is None
+        assert row.embedding is row.encoder is row.spot is None
     await tickets.record_callback(first.number, solved=False, key="c", actor="resident")
     assert await watch.catch_up() == 1
     assert len(await similar.find(water("鑫苑名家", WATER_AGAIN))) == 1
