@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ from rapidfuzz import fuzz, process
 from assistant.city_files import read_csv
 from assistant.city_models import CityFacts
 from assistant.errors import ConfigError
+from assistant.sounds import sound
 
 _STREET_ENDS = ("街道办事处", "街道办", "街道", "办事处", "镇", "乡")
 _COMMUNITY_ENDS = ("社区居委会", "社区", "居委会", "村委会", "村")
@@ -25,6 +27,8 @@ _AROUND_HERE = re.compile(r"^(?:[这那](?:边|里|儿|块|片|一)|一带|本�
 _COMING_FROM = re.compile(r"(?:住在|[住到于]|老家|来自|(?:家|注册|户口|工作|[我俺咱]们?|[人车店厂]|^|[,。、 ])在)$")
 _CLAUSE_START = re.compile(r"(?:^|[,。,、;!?\s]|我是|[我俺咱]们?)$")
 _CLAUSE_END = re.compile(r"^(?:$|[,。,、;!?\s])")
+_NEAR = re.compile(r"(?:附近|旁边|边上|门口|对面|一带|[那这][边段块里儿]|那边儿)+$")
+_BETWEEN = re.compile(r"[\s,，、;；/()（）]+")
 _NAME_ENDS = re.compile(r"^(?!的时候|市场|买|转|逛|走|技|新|大|人民|银行|地区|城际|海绵)")
 _MAX_CHARS = 200
 _FUZZY_FACTOR = 0.65
@@ -118,7 +122,11 @@ class Gazetteer:
         stripped = prefix is not None and not self._name_goes_on(plain, 0, prefix.end())
         rest = plain[prefix.end() :] if prefix and stripped else plain
         district, rest = self._take_district(rest)
+        parts = [part for part in _BETWEEN.split(unicodedata.normalize("NFKC", written)[:_MAX_CHARS]) if part]
+        if district is None:
+            district = self._district_behind(parts)
         hits = self._scan(rest, district) or self._scan_fuzzy(rest, district)
+        hits += self._scan_parts(parts, district)
         if district is None and not hits:
             district, rest = self._take_district_typo(rest)
             hits = self._scan(rest, district) if district else hits
@@ -229,7 +237,9 @@ class Gazetteer:
             after = text[at + len(word) :]
             bare = word[-1] not in "区县市"
             # 金水 is a district only at the start and not in 金水路; 中原区 is one anywhere.
-            if bare and (at > 0 or _ROAD_NEXT.match(after) or self._name_goes_on(text, at, at + len(word))):
+            # 新密西大街 may be a road; 新密西大街街道 is one of its street offices.
+            road = _ROAD_NEXT.match(after) and not self._begins(after, word)
+            if bare and (at > 0 or road or self._name_goes_on(text, at, at + len(word))):
                 continue
             if word.endswith("市") and after.startswith("场"):
                 continue
@@ -274,14 +284,25 @@ class Gazetteer:
         )
 
     def _take_district_typo(self, text: str) -> tuple[str | None, str]:
-        """金水取 → 金水区: a district's name of three or more characters with one wrong, at the start."""
+        """金水取 → 金水区: a district's name of three or more characters with one wrong, at the start.
+
+        Where that could be several (新蜜市), the one that sounds the same.
+        """
+        found: dict[str, bool] = {}
+        length = 0
         for word, name in self._district_words:
             head = text[: len(word)]
-            if len(word) < 3 or len(head) < len(word) or head[-1] in "路街道镇乡村":
+            if len(word) < max(3, length) or len(head) < len(word) or head[-1] in "路街道镇乡村":
                 continue
             if sum(a != b for a, b in zip(head, word, strict=True)) == 1:
-                return name, text[len(word) :]
-        return None, text
+                length, found[name] = len(word), sound(head) == sound(word)
+        best = [name for name, alike in found.items() if alike] or list(found)
+        return (best[0], text[length:]) if len(best) == 1 else (None, text)
+
+    def _district_behind(self, parts: list[str]) -> str | None:
+        """The district that somebody names last: 东风路街道，金水."""
+        words = dict(self._district_words)
+        return next((words[part] for part in reversed(parts[1:]) if part in words), None)
 
     def _scan(self, text: str, district: str | None) -> list[_Hit]:
         hits: list[_Hit] = []
@@ -289,16 +310,35 @@ class Gazetteer:
         while at < len(text):
             for end in range(min(len(text), at + self._longest), at + 1, -1):
                 found = [n for n in self._names.get(text[at:end], ()) if self._fits(n, district)]
-                if district is None and end - at < 3 and end - at < len(text):
-                    found = []  # 新村 in 建业新村
-                if _ROAD_NEXT.match(text[end:]):
-                    found = [name for name in found if name.weight > _PARTIAL]  # 五龙口 in 五龙口南路
+                if found and district is None and end - at < 3 and end - at < len(text):
+                    found = self._leading(found, text[end:])  # 新村 in 建业新村, but 须水 in 须水三十里铺村
+                if found and _ROAD_NEXT.match(text[end:]):  # 五龙口 in 五龙口南路, but 青屏街 in 青屏街广场社区
+                    strong = [name for name in found if name.weight > _PARTIAL]
+                    found = strong or self._leading(found, text[end:])
                 if found:
                     hits.extend(_Hit(at, end, name, False) for name in found)
                     at = end - 1
                     break
             at += 1
         return hits
+
+    def _scan_parts(self, parts: list[str], district: str | None) -> list[_Hit]:
+        """What stands by itself between blanks or commas is a name as it is, however short: 十里铺 祭城, 方特附近."""
+        names = ((n, name) for n, part in enumerate(parts) if len(name := _NEAR.sub("", part)) == 2)
+        return [
+            _Hit(_MAX_CHARS + n, _MAX_CHARS + n + 1, name, False)
+            for n, part in names
+            for name in self._names.get(part, ())
+            if self._fits(name, district)
+        ]
+
+    def _leading(self, names: list[_Name], following: str) -> list[_Name]:
+        """Those in which lies what is named next."""
+        return [name for name in names if any(name.holds(other) for other in self._first_names(following))]
+
+    def _first_names(self, text: str) -> Iterator[_Name]:
+        for end in range(3, min(len(text), self._longest) + 1):
+            yield from self._names.get(text[:end], ())
 
     def _scan_fuzzy(self, text: str, district: str | None) -> list[_Hit]:
         names = self._by_district[district]

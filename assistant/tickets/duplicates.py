@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from assistant.tickets.place_keys import Compared, Relation, Spot, compare, sound, without_names
+from assistant.sounds import sound
+from assistant.tickets.place_keys import Compared, Relation, Spot, compare, without_names
 
 __all__ = [
     "FEATURES",

@@ -10,18 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import cache
 from itertools import product
-from pathlib import Path
 
 from rapidfuzz import fuzz
 
 from assistant.gazetteer import Place
-from assistant.tickets.titles import differ, heard, title_of
+from assistant.sounds import COUNTS, TELLS_APART, heard, sound
+from assistant.tickets.titles import differ, title_of
 
-__all__ = ["Compared", "Relation", "Spot", "compare", "place_keys", "sound", "spot_of", "without_names"]
+__all__ = ["Compared", "Relation", "Spot", "compare", "place_keys", "spot_of", "without_names"]
 
-_SOUNDS = Path(__file__).with_name("sounds.txt")
 _MAX_CHARS = 200
 _KEY_CHARS = 40
 
@@ -72,16 +71,6 @@ class Compared:
     same_number: bool
     same_community: bool
     other_district: bool
-
-
-def sound(text: str) -> str:
-    """Every Chinese character as the one that stands for all of its sound; others stay as they are."""
-    return text.translate(_table())
-
-
-@lru_cache(1024)
-def _sound_of_word(word: str) -> str:
-    return sound(word)
 
 
 def spot_of(place: str | None, text: str, resolve: Callable[[str], Place], *, districts: Mapping[str, str]) -> Spot:
@@ -169,8 +158,6 @@ def compare(one: Spot, other: Spot, *, narrow: bool) -> Compared:
 
 _ALIKE = 0.75
 _BRAND = 2  # characters of a builder's name: 建业春天里 and 建业壹号城邦
-_COUNTS = frozenset("一二三四五六七八九十0123456789")
-_TELLS_APART = _COUNTS | frozenset("东西南北前后大小上下中新老第")
 
 
 def _relation(one: Spot, other: Spot, likeness: float, narrow: bool) -> Relation:
@@ -216,9 +203,9 @@ def _disjoint(one: Iterable[str], other: Iterable[str]) -> bool:
 
 def _neighbours(one: str, other: str) -> bool:
     """三棉东 and 三棉西: names that differ only in what tells neighbours apart, and each has what the other lacks."""
-    bones = ["".join(char for char in name if char not in _TELLS_APART) for name in (one, other)]
-    marks = [[char for char in name if char in _TELLS_APART] for name in (one, other)]
-    numerals = ["".join(char for char in mark if char in _COUNTS) for mark in marks]
+    bones = ["".join(char for char in name if char not in TELLS_APART) for name in (one, other)]
+    marks = [[char for char in name if char in TELLS_APART] for name in (one, other)]
+    numerals = ["".join(char for char in mark if char in COUNTS) for mark in marks]
     # 三 is no short way to say 十三, as 三棉 is one to say 三棉东.
     counted = all(numerals) and numerals[0] != numerals[1]
     if not counted and (set(marks[0]) <= set(marks[1]) or set(marks[1]) <= set(marks[0])):
@@ -254,7 +241,7 @@ def _alike(one: str, other: str, are_roads: bool) -> float:
     if one == other:
         return 1.0
     # 花园路 and 花园北路 have a number 85 each.
-    if are_roads and set(one).symmetric_difference(other) & _TELLS_APART:
+    if are_roads and set(one).symmetric_difference(other) & TELLS_APART:
         return _ALIKE - 0.05
     short, long = sorted((one, other), key=len)
     if len(short) >= 2 and short in long:
@@ -435,7 +422,7 @@ def _plain(text: str) -> str:
     heard = sound(text)
     for ending in _MENDED:
         at = -1
-        while (at := heard.find(_sound_of_word(ending), at + 1)) >= 0:
+        while (at := heard.find(sound(ending), at + 1)) >= 0:
             if text[at : at + 2] != "校区":
                 text = text[:at] + ending + text[at + len(ending) :]
     return _NUMERAL.sub(lambda match: str(_value(match[0])), text)
@@ -460,7 +447,7 @@ def _without_district(text: str, districts: Mapping[str, str]) -> tuple[str, str
     """The text without the district that it begins with, and that district."""
     heard = sound(text)
     for word in sorted(districts, key=len, reverse=True):
-        if not heard.startswith(_sound_of_word(word)):
+        if not heard.startswith(sound(word)):
             continue
         rest = text[len(word) :]
         # 金水 is a district in 金水花园路 and none in 金水路.
@@ -472,13 +459,3 @@ def _without_district(text: str, districts: Mapping[str, str]) -> tuple[str, str
 @cache
 def _area_end() -> re.Pattern[str]:
     return re.compile(rf"(?:{sound(_AREA_END)})+$")
-
-
-@cache
-def _table() -> dict[int, str]:
-    table = {}
-    for line in _SOUNDS.read_text(encoding="utf-8").splitlines():
-        _, chars = line.split(" ")
-        stands = next((char for char in chars if char in _TELLS_APART), chars[0])
-        table.update({ord(char): stands for char in chars})
-    return table

@@ -8,7 +8,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from assistant import gazetteer
+from assistant import gazetteer, sounds
 from assistant.city import City
 from assistant.tickets import place_keys, titles
 from assistant.tickets.model import NO_PLACE
@@ -18,8 +18,8 @@ __all__ = ["Spots"]
 
 _MOST = 50_000
 _MADE_BY = "made_by"
-_FILES = tuple(Path(str(module.__file__)) for module in (gazetteer, place_keys, titles))
-_DECIDING = (*_FILES, Path(str(place_keys.__file__)).with_name("sounds.txt"))
+_MODULES = (gazetteer, sounds, place_keys, titles)
+_DECIDING = (*(Path(str(module.__file__)) for module in _MODULES), sounds.SOUNDS)
 _NAMES = tuple(field.name for field in fields(Spot))
 _SETS = tuple(field.name for field in fields(Spot) if str(field.type).startswith("frozenset"))
 _PAIRS = "yards"

@@ -7,13 +7,12 @@ n and l, in and ing are one, as many say them.
 
 import re
 from collections.abc import Iterable
-from functools import cache, lru_cache
 from itertools import product
-from pathlib import Path
 
-__all__ = ["differ", "heard", "title_of"]
+from assistant.sounds import heard
 
-_SOUNDS = Path(__file__).with_name("sounds.txt")
+__all__ = ["differ", "title_of"]
+
 _FEWEST = 2  # characters of a name that says anything
 
 _PART = (
@@ -73,12 +72,6 @@ def _without_parts(raw: str) -> tuple[str, bool]:
         raw = raw[: end.start()]
 
 
-@lru_cache(4096)
-def heard(text: str) -> str:
-    """Every Chinese character as the one that stands for all that sound nearly like it."""
-    return text.translate(_table())
-
-
 def differ(some: Iterable[str], others: Iterable[str]) -> bool:
     """Whether both name something, and nothing that one names is a way to say what the other does; as heard."""
     first, second = list(some), list(others)
@@ -89,14 +82,3 @@ def _says(short: str, long: str) -> bool:
     """Whether `short` is `long` with characters left out."""
     rest = iter(long)
     return all(char in rest for char in short)
-
-
-@cache
-def _table() -> dict[int, str]:
-    stands: dict[str, str] = {}
-    table = {}
-    for line in _SOUNDS.read_text(encoding="utf-8").splitlines():
-        spelled, chars = line.split(" ")
-        wide = re.sub(r"^([zcs])h", r"\1", re.sub(r"([ie]n)g$", r"\1", re.sub(r"^n(?=.)", "l", spelled)))
-        table.update(dict.fromkeys(map(ord, chars), stands.setdefault(wide, chars[0])))
-    return table

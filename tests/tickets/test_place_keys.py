@@ -3,8 +3,9 @@
 import pytest
 
 from assistant.city import City
-from assistant.tickets.place_keys import Relation, Spot, compare, place_keys, sound, spot_of, without_names
-from assistant.tickets.titles import differ, heard, title_of
+from assistant.sounds import heard, sound
+from assistant.tickets.place_keys import Relation, Spot, compare, place_keys, spot_of, without_names
+from assistant.tickets.titles import differ, title_of
 
 
 def spot(city: City, place: str | None, text: str = "") -> Spot:
