@@ -27,6 +27,8 @@ _AROUND_HERE = re.compile(r"^(?:[这那](?:边|里|儿|块|片|一)|一带|本�
 _COMING_FROM = re.compile(r"(?:住在|[住到于]|老家|来自|(?:家|注册|户口|工作|[我俺咱]们?|[人车店厂]|^|[,。、 ])在)$")
 _CLAUSE_START = re.compile(r"(?:^|[,。,、;!?\s]|我是|[我俺咱]们?)$")
 _CLAUSE_END = re.compile(r"^(?:$|[,。,、;!?\s])")
+_HEARD = re.compile(r"(?:街道|社区|小区|[区镇乡村路街站园]|大道)$|.{4}")
+_NOT_HAN = re.compile(r"[^\u4e00-\u9fff]+")
 _NEAR = re.compile(r"(?:附近|旁边|边上|门口|对面|一带|[那这][边段块里儿]|那边儿)+$")
 _BETWEEN = re.compile(r"[\s,，、;；/()（）]+")
 _NAME_ENDS = re.compile(r"^(?!的时候|市场|买|转|逛|走|技|新|大|人民|银行|地区|城际|海绵)")
@@ -93,6 +95,10 @@ class Gazetteer:
         # Another one where the same words may mean another place.
         self.digest = sha256(b"".join([facts.model_dump_json().encode(), *(f.read_bytes() for f in files)])).digest()
         self._longest = max(map(len, self._names))
+        self._by_sound: dict[str, list[_Name]] = defaultdict(list)
+        for name, places in self._names.items():
+            if len(name) >= 3 and _HEARD.search(name):
+                self._by_sound[sound(name)].extend(places)
         self._by_district: dict[str | None, list[str]] = defaultdict(list)
         for name, places in self._names.items():
             if len(name) >= 3:
@@ -125,7 +131,7 @@ class Gazetteer:
         parts = [part for part in _BETWEEN.split(unicodedata.normalize("NFKC", written)[:_MAX_CHARS]) if part]
         if district is None:
             district = self._district_behind(parts)
-        hits = self._scan(rest, district) or self._scan_fuzzy(rest, district)
+        hits = self._scan(rest, district) or self._scan_sounds(rest, district) or self._scan_fuzzy(rest, district)
         hits += self._scan_parts(parts, district)
         if district is None and not hits:
             district, rest = self._take_district_typo(rest)
@@ -245,9 +251,16 @@ class Gazetteer:
                 continue
             found = (at, len(word), name)
         if found is None:
-            return None, text
+            return self._take_district_by_sound(text)
         at, length, name = found
         return name, text[:at] + text[at + length :]
+
+    def _take_district_by_sound(self, text: str) -> tuple[str | None, str]:
+        """会济区 → 惠济区, at the start."""
+        for word, name in self._district_words:
+            if len(word) >= 3 and sound(text[: len(word)]) == sound(word):
+                return name, text[len(word) :]
+        return None, text
 
     def _said_at(self, text: str, word: str) -> int | None:
         """Where `word` means the district: 中牟县 anywhere (but not 新郑市场), 上街 only as 在上街, 上街这边 or as a
@@ -284,20 +297,19 @@ class Gazetteer:
         )
 
     def _take_district_typo(self, text: str) -> tuple[str | None, str]:
-        """金水取 → 金水区: a district's name of three or more characters with one wrong, at the start.
-
-        Where that could be several (新蜜市), the one that sounds the same.
-        """
-        found: dict[str, bool] = {}
-        length = 0
+        """金水去 → 金水区: a district's name of three or more characters with one wrong, at the start, where that can
+        be one district only."""
+        found: dict[str, int] = {}
         for word, name in self._district_words:
             head = text[: len(word)]
-            if len(word) < max(3, length) or len(head) < len(word) or head[-1] in "路街道镇乡村":
+            if len(word) < 3 or len(head) < len(word) or head[-1] in "路街道镇乡村":
                 continue
             if sum(a != b for a, b in zip(head, word, strict=True)) == 1:
-                length, found[name] = len(word), sound(head) == sound(word)
-        best = [name for name, alike in found.items() if alike] or list(found)
-        return (best[0], text[length:]) if len(best) == 1 else (None, text)
+                found.setdefault(name, len(word))
+        if len(found) != 1:
+            return None, text
+        ((name, length),) = found.items()
+        return name, text[length:]
 
     def _district_behind(self, parts: list[str]) -> str | None:
         """The district that somebody names last: 东风路街道，金水."""
@@ -321,6 +333,16 @@ class Gazetteer:
                     break
             at += 1
         return hits
+
+    def _scan_sounds(self, text: str, district: str | None) -> list[_Hit]:
+        """东凤路 is heard as 东风路; inside a longer name (滨江国际小区) much sounds like something (国基小区)."""
+        heard = sound(text)
+        for start in [0, *(match.end() for match in _NOT_HAN.finditer(text))]:
+            for end in range(min(len(text), start + self._longest), start + 2, -1):
+                found = [name for name in self._by_sound.get(heard[start:end], ()) if self._fits(name, district)]
+                if found:
+                    return [_Hit(start, end, name, True) for name in found]
+        return []
 
     def _scan_parts(self, parts: list[str], district: str | None) -> list[_Hit]:
         """What stands by itself between blanks or commas is a name as it is, however short: 十里铺 祭城, 方特附近."""
