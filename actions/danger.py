@@ -121,7 +121,7 @@ async def _draft(turn: Turn, services: ActionServices, place: str | None) -> Tic
         place=place,
         event_time=heard.first("time"),
         phone=phone,
-        name=heard.first("name"),
+        name=reading.own_name(heard),
         anonymous=phone is None,
         confidential=False,
         urgency="特急",
@@ -130,6 +130,26 @@ async def _draft(turn: Turn, services: ActionServices, place: str | None) -> Tic
         confidences={**confidences, "model": heard.model_version},
         other_matters=tuple(matter for matter in heard.matters if matter.category1 != level1),
     )
+
+
+async def take_place_after(turn: Turn, services: ActionServices, reply: Reply) -> bool:
+    """A place said right after a danger was answered ("不对请马上告诉我") goes into its ticket; False for others."""
+    answered = ("action_report_danger", "action_close_danger")
+    number = turn.slots.get("last_ticket")
+    place = reading.place_in(turn.heard) or reading.place_from_reply(turn.text)
+    after = any(turn.ran_in_previous_turn(action) for action in answered)
+    if turn.intent != "inform_place" or not number or not place or not after:
+        return False
+    try:
+        ticket = await services.tickets.add_supplement(
+            str(number), f"地点：{turn.text}", key=turn.key, actor="resident"
+        )
+    except MinshengError as error:
+        reply.say(error.detail, "转人工")
+        return True
+    again = ("继续登记",) if _is_draft_open(turn) else ()
+    reply.say(f"已经加到工单{number}，会马上转告。", *again, "转人工", custom={"ticket": ticket.public()})
+    return True
 
 
 @ACTIONS.action("validate_danger_form")
@@ -184,5 +204,11 @@ async def close(turn: Turn, services: ActionServices, reply: Reply) -> None:
     elif turn.intent != "report_danger":
         reply.say("好的，工单照常处理。请先保证自己安全，知道具体位置了随时告诉我。", "转人工")
     reply.put(danger_ticket=None, danger_place=None)
-    if turn.slots.get("draft_id") and turn.slots.get("description") and not turn.slots.get("confirmed"):
+    if _is_draft_open(turn):
         reply.say("刚才那件事还没登记完，等您方便的时候可以继续。", "继续登记")
+
+
+def _is_draft_open(turn: Turn) -> bool:
+    """Whether the danger interrupted a request that is not submitted yet."""
+    slots = turn.slots
+    return bool(slots.get("draft_id") and slots.get("description") and not slots.get("confirmed"))

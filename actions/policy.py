@@ -7,6 +7,7 @@ import structlog
 from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
 from kb.words import content_words, words
+from nlu.labels import FALLBACK
 
 log = structlog.get_logger()
 ACTIONS = Catalogue()
@@ -77,6 +78,11 @@ async def _understood(questions: dict[str, str], services: ActionServices) -> di
     return found
 
 
+def asks_on(turn: Turn) -> bool:
+    """Whether words that mean nothing by themselves ask on after a policy answer: "要带啥"."""
+    return bool(set(content_words(words(turn.text))) & _ASKED_OF_A_MATTER) and bool(_topic(turn))
+
+
 def _topic(turn: Turn) -> str:
     """The question that this one goes on from, past others that did; empty for one that stands by itself."""
     if not _goes_on(turn.text):
@@ -85,7 +91,7 @@ def _topic(turn: Turn) -> str:
     for before in turn.previous_messages()[:_FOLLOWED]:
         text = str(before.get("text") or "").strip()
         intent = (before.get("intent") or {}).get("name")
-        if intent not in ("ask_policy", *_OF_OURSELVES) or len(text) > _TOPIC_CHARS:
+        if intent not in ("ask_policy", FALLBACK, *_OF_OURSELVES) or len(text) > _TOPIC_CHARS:
             break
         if not _goes_on(text):
             topic = text if intent == "ask_policy" else ""

@@ -5,6 +5,7 @@ number only because a question was asked (Rasa's `from_text` would take "取消"
 """
 
 import re
+from collections.abc import Collection
 
 from actions.protocol import Heard
 
@@ -40,23 +41,55 @@ _NUMBER_BEHIND = re.compile(
     r"(?:(?:\d+|[一二三四五六七八九十百]+)"
     r"(?:号院|号楼(?![上下道里前后])|号|弄|巷|栋|幢|座|单元|期|楼|层|室))+"
 )
+# Where the model cuts a name off: 交通路与陇|海路口, 医院西|门.
+_CUT_ROAD = re.compile(r"[与和][\u4e00-\u9fff]{1,2}$")
+_REST_OF_ROAD = re.compile(r"[\u4e00-\u9fff]{0,2}?(?:路|街|大道)(?:交叉)?口?")
+_REST = re.compile(r"(?<=\d号)楼(?![上下道里前后])|(?<=[东西南北])门|(?<=站)口|(?:交叉|(?<=[路街道])路?)口")
+_SEVERAL = 4
+_HOUSE_BEHIND = re.compile(r"(?:(?:\d+|[一二三四五六七八九十百]+)(?:号楼|[栋幢座层室]|单元))+$")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _VAGUE_PLACE = re.compile(
     r"^(?:在)?(?:我们?|咱们?|俺们?|他们?)?(?:这个?|那个?|本|该|一个)?"
     r"(?:家|屋里|家里|楼上|楼下|楼里|门口|门前|小区|小区里|小区门口|附近|旁边|隔壁|对面|这里|这儿|这边|那里|那边"
-    r"|路边|路上|村里|单位|公司|学校|工地|店里|我市|本市|市里|区里)$"
+    r"|[整全][个栋条幢]?(?:楼|小区|院子?|村|路|街|单元)|路边|路上|村里|单位|公司|学校|工地|店里|我市|本市|市里|区里)$"
 )
 _NOWHERE = re.compile(
     r"没有?(?:什么)?(?:具体|特定|固定)?的?(?:地点|地址|位置|地方)|不涉及|(?:全|整个)(?:市|省|国|城)|到处都|哪里都|各个?(?:区|地方)|网上|线上"
 )
 _DONT_KNOW = re.compile(
-    r"不知道|不清楚|说不清|说不上|记不清|记不得|忘了|不记得|不晓得|不太?确定|不方便(?:说|透露)|不想说|不愿意?说|不告诉"
+    r"不知道|不清楚|说不[清上好准]|记不清|记不得|忘了|不记得|不晓得|不太?确定|不方便(?:说|透露)|不想说|不愿意?说|不告诉"
+)
+
+# Words around a place, a name or a number: a message that holds no others beside it tells only that.
+_AROUND_A_DETAIL = re.compile(
+    r"你好|您好|好的|好吧|行吧|可以|快点|知道|确认|没错|没问题|喂|请问|麻烦|谢谢|就是|还是|(?:都|已经|刚才|不是)*[跟给和]你们?[说讲]过?了?[吗嘛]?|刚才|我们?|[俺咱]们?|[你您他]们?"
+    r"|这[里儿边个]?|那[里儿边个家]?|具体|大概|事情|发生|(?:工地|事发)?(?:地址|地点|位置|地方|地(?=就))|[村街路]名|门牌号?"
+    r"|几号楼?|居民|业主|住户|电话|手机|号码|叫|姓|免贵|门口|楼[上下道里]|路口|交叉口?"
+    r"|[东西南北中上下左右前后里外旁对][面边侧头角门]|附近|隔壁|向?[东西南北]|\d+米?"
+    r"|[住家在是的里了呢啊吧呀嗯哦呃说从往与和跟到有]|[^\u3400-\u9fffA-Za-z]"
+)
+# 那个加油站, 负一层停车场: more of the place, unless it says what is wrong there.
+_MORE_OF_A_PLACE = re.compile(
+    r"那[个家座栋条块棵]|[场店馆厅楼口站园院桥巷街路村区校超市](?:[里上下][面边头]?|旁边|附近)?$"
 )
 
 _REFUSES_CONTACT = re.compile(
     r"没有?(?:电话|手机|号码|联系方式|座机)|不(?:想|愿意?|方便|便|要|能|打算|用|需要)?(?:说|给|留|透露|提供|告诉|填|联系)"
     r"|(?:保密|隐私)|^(?:没有|没|无|不|不行|不用|不用了|不要|不想|不方便|跳过|不了)$"
 )
+_WHY_A_NUMBER = re.compile(
+    r"(?:凭啥|凭什么|为啥|为什么|咋还|干嘛|干啥|做什么).{0,6}(?:电话|手机|号码?|联系)|(?:电话|手机|号码?).{0,3}(?:干嘛|干啥|做什么|有啥用)"
+)
+_SOMEBODYS_NUMBER = re.compile(
+    r"(?:儿子|闺女|女儿|孩子|老伴|老公|媳妇|爱人|孙子|孙女|邻居|家里|家人|亲戚|朋友|别人)的?(?:电话|手机|号|座机)"
+)
+# Before and behind the name of who speaks: 我叫…, 联系人：…, 王强 138…
+_INTRODUCES = re.compile(
+    r"(?:(?:^|[我俺，,。；;！!、\s])叫|[我俺]是|[叫喊]我|称呼我|我的?名字[叫是]?|姓名[是为]?|[我俺]姓|免贵姓|^姓"
+    r"|联系人?(?:是|为|找)?|[反投][映诉]人|本人)[:：，,（(\s]{0,2}$"
+)
+_OPENS = re.compile(r"(?:^|[，,。；;！!、\s])$")
+_THEN_A_NUMBER = re.compile(r"[，,、:：\s]{0,2}(?:的?(?:电话|手机|号码)|1\d{2}[\d*])")
 _ANONYMOUS = re.compile(r"匿名|不(?:想|要|愿意?)?(?:留|透露|公开)(?:姓名|名字|身份|真名)")
 _NOT_ANONYMOUS = re.compile(r"(?:不|别|不用|不要|不想|不需要|无需)匿名|实名")
 _CONFIDENTIAL = re.compile(
@@ -107,8 +140,9 @@ def place_in(heard: Heard) -> str | None:
 def _whole_address(text: str, start: int, end: int) -> str:
     """A marked stretch with the district before it and the house number behind it, where the model left them out."""
     before = _DISTRICT_BEFORE.search(text[:start])
-    behind = _NUMBER_BEHIND.match(text[end:])
-    return text[before.start() if before else start : end + (behind.end() if behind else 0)]
+    rest = _REST_OF_ROAD.match(text, end) if _CUT_ROAD.search(text[start:end]) else None
+    rest = rest or _REST.match(text, end) or _NUMBER_BEHIND.match(text, end)
+    return text[before.start() if before else start : rest.end() if rest else end]
 
 
 def names_city_or_district(place: str) -> bool:
@@ -141,6 +175,42 @@ def does_not_know(text: str) -> bool:
     return bool(_DONT_KNOW.search(text))
 
 
+def is_only_a_house(place: str) -> bool:
+    """3号楼2单元: which one, but not where."""
+    return bool(_NUMBER_BEHIND.fullmatch(place))
+
+
+def with_house(known: str, house: str) -> str:
+    """The known place with this house in place of its own: 经三路12号院3号楼, 5号楼 → 经三路12号院5号楼."""
+    return known if known.endswith(house) else f"{_HOUSE_BEHIND.sub('', known)}{house}"
+
+
+def beside(heard: Heard, kinds: Collection[str]) -> str:
+    """What a message says beside the entities of these kinds."""
+    known = [entity for entity in heard.entities if entity.get("type") in kinds]
+    told = {at for entity in known for at in range(int(entity["start"]), int(entity["end"]))}
+    return trim("".join(letter for at, letter in enumerate(heard.text) if at not in told))
+
+
+def holds_only(heard: Heard, kinds: Collection[str]) -> bool:
+    """Whether a message is entities of these kinds and the words around them ("我姓王，电话138…")."""
+    found = any(heard.first(kind) for kind in kinds)
+    return found and not _AROUND_A_DETAIL.sub("", _DONT_KNOW.sub("", beside(heard, kinds)))
+
+
+def may_tell_a_matter(words: str) -> bool:
+    """Whether words beside a place may be more than a part of it ("门口", "那个加油站", "具体门牌不知道")."""
+    words = _DONT_KNOW.sub("", words)
+    if not _AROUND_A_DETAIL.sub("", words):
+        return False
+    return bool(_NOT_A_PLACE.search(words)) or not _MORE_OF_A_PLACE.search(words)
+
+
+def tells_plainly(words: str) -> bool:
+    """Whether several words stand beside a place, and none that a place could hold ("高空抛物")."""
+    return len(_AROUND_A_DETAIL.sub("", words)) >= _SEVERAL and not _PLACE_SIGN.search(words)
+
+
 # --- contact -------------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +231,27 @@ def phone_from_reply(text: str) -> str | None:
     for pattern in (_MASKED_PHONE, _HOTLINE, _LANDLINE):
         if match := pattern.search(text):
             return match[0]
+    return None
+
+
+def asks_why_a_number(text: str) -> bool:
+    return bool(_WHY_A_NUMBER.search(text))
+
+
+def offers_another_number(text: str) -> bool:
+    """没有电话，只有儿子的号: somebody else's will do."""
+    return bool(_SOMEBODYS_NUMBER.search(text))
+
+
+def own_name(heard: Heard) -> str | None:
+    """The name by which a resident introduces themselves; "物业的焦经理" is somebody else's."""
+    for entity in heard.entities:
+        if entity.get("type") != "name":
+            continue
+        before, behind = heard.text[: int(entity["start"])], heard.text[int(entity["end"]) :]
+        signs = _INTRODUCES.search(before) or (_OPENS.search(before) and _THEN_A_NUMBER.match(behind))
+        if heard.intent == "inform_contact" or signs:
+            return str(entity["text"])
     return None
 
 

@@ -76,6 +76,13 @@ def waiting(slots: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*left, *(slots.get("waiting_matters") or ())][:_MOST_WAITING]
 
 
+def with_another(slots: Mapping[str, Any], heard: Heard) -> list[dict[str, Any]]:
+    """What waits, and a matter of its own told while a draft is nearly complete."""
+    matter = asdict(Matter(heard.category1, heard.category2, heard.text.strip()))
+    kept = {name: slots[name] for name in KEPT if slots.get(name) and name != "place"}
+    return [*(slots.get("waiting_matters") or ()), {**matter, **kept}][:_MOST_WAITING]
+
+
 def offer(left: Sequence[Mapping[str, Any]], reply: Reply) -> None:
     """Ask whether the next matter is to become a ticket of its own."""
     if not left:

@@ -3,7 +3,7 @@
 Small talk with fixed words is in `domain.yml`.
 """
 
-from actions import feedback, follow_up, several, ticket_submit
+from actions import feedback, follow_up, policy, several, ticket_submit
 from actions.buttons import BUTTONS
 from actions.protocol import Catalogue, Reply, Turn
 from actions.services import ActionServices
@@ -113,6 +113,9 @@ async def repeat(turn: Turn, services: ActionServices, reply: Reply) -> None:
 @ACTIONS.action("action_fallback")
 async def fallback(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Not understood: first ask for other words, with suggestions; the second time in a row offer a person."""
+    if not turn.form and policy.asks_on(turn):
+        await policy.answer_policy(turn, services, reply)
+        return
     if turn.ran_in_previous_turn("action_fallback"):
         reply.say("抱歉，我还是没明白您的意思。我可以帮您转人工座席，由他们来帮您。", "转人工")
         return

@@ -20,7 +20,8 @@ SKIP = "跳过"
 # An inquiry is answered, praise is passed on: nothing is missing for that.
 _ASKED_TYPES = ("投诉", "求助", "举报")
 _ANSWER_CHARS = 60
-_MOST_OF_IT = 0.8
+_MEASURED = ("number", "money", "date")
+_DETAILS = {"place", "phone", "name", "time"}
 _INTENTS_OF_AN_ANSWER = {
     "affirm",
     "deny",
@@ -92,8 +93,22 @@ def ask(element: Element, slots: Mapping[str, Any], reply: Reply) -> None:
     reply.ask(f"{lead}{element.question}", SKIP, choices=element.values)
 
 
+def overhear(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """What a reply to another question tells of the elements ("到膝盖", when a number was asked for)."""
+    elements, state = needed(turn.slots, services), _state(turn.slots)
+    if not may_be_an_answer(turn):
+        return
+    known = _told(turn.slots, elements)
+    told = said(elements, turn.text, turn.heard.entities)
+    if new := {code: words for code, words in told.items() if code not in known}:
+        _keep(reply, state, new)
+
+
 def take(turn: Turn, services: ActionServices, reply: Reply) -> bool:
-    """The reply to the question: an answer, or the wish to leave it out. False where it is neither."""
+    """The reply to the question: an answer, the wish to leave it out, or something else that was to be asked.
+
+    False where it is none of them.
+    """
     slots = turn.slots  # as they were when the question was asked
     elements = needed(slots, services)
     element = _missing(slots, elements)
@@ -101,10 +116,14 @@ def take(turn: Turn, services: ActionServices, reply: Reply) -> bool:
         return False
     state = _state(slots)
     text = reading.trim(turn.text)
-    if element.kind != "text" and (place := _only_a_place(turn, text)):
-        reply.put(place=place)
-        return True
     told = {} if _asks_back(text) else said(elements, turn.text, turn.heard.entities)
+    if element.code not in told and _tells_only_details(turn, element):
+        _keep_place(turn, reply)
+        if not reply.events:
+            return False
+        _keep(reply, state, told)
+        reply.ask(f"好的，记下了。{element.question}", SKIP, choices=element.values)
+        return True
     answer = _answer(turn, element, told)
     if answer is None and not _left_out(turn, text, element):
         if told and may_be_an_answer(turn):
@@ -118,10 +137,25 @@ def take(turn: Turn, services: ActionServices, reply: Reply) -> bool:
     return True
 
 
-def _only_a_place(turn: Turn, text: str) -> str | None:
-    """The place, where the reply says that once more, and more exactly, instead of what was asked."""
-    place = reading.place_in(turn.heard) if turn.intent == "inform_place" else None
-    return place if place and len(place) >= _MOST_OF_IT * len(text) else None
+def _tells_only_details(turn: Turn, element: Element) -> bool:
+    """Whether a reply holds nothing but a place, number, name or time that cannot be what was asked for.
+
+    "大学路66号门口" is no number of lamps. A question for text may be answered with a place or a name, and a house
+    ("3号楼") may say how far a thing reaches.
+    """
+    heard = turn.heard
+    others = {"text": {"phone"}, "date": {"phone", "name", "place"}}.get(element.kind, _DETAILS)
+    found = {kind for kind in others if heard.first(kind)}
+    place = reading.place_in(heard) if "place" in found else None
+    if place and reading.is_only_a_house(place):
+        return False
+    return bool(found) and not reading.may_tell_a_matter(reading.beside(heard, found))
+
+
+def _keep_place(turn: Turn, reply: Reply) -> None:
+    """A place told in passing, unless it is only a part of the one that is known."""
+    if (place := reading.place_in(turn.heard)) and place not in str(turn.slots.get("place")):
+        reply.put(place=reading.place_from_reply(turn.text) or place)
 
 
 def ask_again(turn: Turn, services: ActionServices, reply: Reply) -> None:
@@ -236,7 +270,11 @@ def _answer(turn: Turn, element: Element, told: Mapping[str, str]) -> str | None
     if element.code in told:
         return text if len(text) <= _ANSWER_CHARS else told[element.code]
     fits = turn.intent in _INTENTS_OF_AN_ANSWER and not _asks_back(text) and not _left_out(turn, text, element)
-    return text if fits and len(text) <= _ANSWER_CHARS and _is_of_kind(text, element) else None
+    # The digits of an address are neither a number nor a date.
+    of_kind = _is_of_kind(
+        reading.beside(turn.heard, ("place", "phone")) if element.kind in _MEASURED else text, element
+    )
+    return text if fits and len(text) <= _ANSWER_CHARS and of_kind else None
 
 
 def _is_of_kind(text: str, element: Element) -> bool:

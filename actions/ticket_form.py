@@ -9,9 +9,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from actions import follow_up, reading, same_event, several, ticket_elements
+from actions import danger, follow_up, reading, same_event, several, ticket_elements, told_at_once
 from actions.buttons import BUTTONS
-from actions.danger import kind_of
 from actions.draft import draft_of
 from actions.protocol import Catalogue, Heard, Reply, Turn
 from actions.reading import ANONYMOUS, NO_PLACE, UNKNOWN_PLACE
@@ -36,7 +35,7 @@ DETAILS = (
     "element_answers",
     "same_event",
 )
-CONTINUE = "继续登记"
+CONTINUE, CONFIRM = "继续登记", "确认提交"
 
 # What always leaves the form, whatever it asked for.
 _ALWAYS_LEAVES = {"cancel", "ticket_withdraw", "request_human", "report_danger"}
@@ -70,7 +69,8 @@ _PASSED_ON = {
 }
 _DESCRIBES = {"file_request", "inform_detail", "ticket_add"}
 _TELLS_MORE_CHARS = 16
-_PLACE_ALONE_CHARS = 30
+_TELLS_A_LITTLE_CHARS = 3
+_INTRODUCED_WITHIN = 3
 _SURE = 0.7
 # Below it the gazetteer knows only a part of the name (assistant/gazetteer.py, Place).
 _SURE_PLACE = 0.8
@@ -91,10 +91,15 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if turn.is_new_message or (turn.came_after in _PASSED_ON and turn.asked is None):
         if await _gives_way(turn, services, reply):
             return
+        if turn.asked != "place":
+            turn = await told_at_once.heard_as_request(turn, services)
+        if turn.asked is None and await danger.take_place_after(turn, services, reply):
+            reply.put(requested_slot=None, answering={"number": turn.slots["last_ticket"], "turn": turn.number})
+            return
         if turn.asked is None and several.wants_next(turn):
             await _start_next(turn, services, reply)
         else:
-            _take(turn, services, reply)
+            await _take(turn, services, reply)
         if not reply.events:
             return
         ticket_elements.hear(turn, services, reply)
@@ -128,17 +133,19 @@ async def _gives_way(turn: Turn, services: ActionServices, reply: Reply) -> bool
 
 
 def _say_what_it_means(turn: Turn, slots: Mapping[str, Any], reply: Reply) -> None:
-    """Before the next question: what anonymity costs, and that a wish for confidentiality was heard."""
+    """Before the next question: what anonymity costs, that another matter and a wish for confidentiality were heard."""
     if slots.get("contact") == ANONYMOUS and turn.slots.get("contact") != ANONYMOUS:
         reply.say(_ABOUT_ANONYMITY)
+    if len(slots.get("waiting_matters") or ()) > len(turn.slots.get("waiting_matters") or ()):
+        reply.say("您说的另一件事我也记下了，这张提交以后接着帮您登记。")
     if slots.get("confidential") and not turn.slots.get("confidential"):
         reply.say("好的，会对您的身份保密，不告诉被反映的人。")
 
 
-def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
+async def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if turn.asked is None:
         _warn_of_danger(turn.heard, services, reply)
-        start(turn, reply)
+        await start(turn, services, reply)
     elif turn.asked == "elements":
         _take_element(turn, services, reply)
         _keep_district(turn, services, reply)
@@ -148,6 +155,8 @@ def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
         ):
             reply.put(**corrected, **({"changing": None} if turn.slots.get("changing") else {}))
             return
+        if turn.asked == "contact":
+            ticket_elements.overhear(turn, services, reply)
         {
             "description": _take_description,
             "place": _take_place,
@@ -177,24 +186,25 @@ def _warn_of_danger(heard: Heard, services: ActionServices, reply: Reply) -> Non
     if (
         heard.urgency == "特急"
         and heard.confidence.get("urgency", 0) >= _SURE
-        and (kind := kind_of(heard.text)) != "other"
+        and (kind := danger.kind_of(heard.text)) != "other"
     ):
         reply.say(services.city.text(f"danger_{kind}"), "转人工")
 
 
-def start(turn: Turn, reply: Reply) -> None:
+async def start(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Begin a draft with everything the first message says."""
     if turn.text == CONTINUE and (draft_id := turn.slots.get("draft_id")):
         reply.put(draft_id=draft_id)
         return
     heard = turn.heard
-    if not reading.says_what_happened(heard.text):
-        heard = _earlier(turn) or heard
-    new: dict[str, Any] = {"draft_id": turn.key, **_volunteered(heard)}
+    if not reading.says_what_happened(heard.text) and (earlier := _earlier(turn)):
+        heard = Heard.of(await told_at_once.as_request(earlier, services))
+    elif before := _left_open(turn):
+        heard = await asyncio.to_thread(_heard_together, before, heard.text, services)
+    new: dict[str, Any] = {"draft_id": turn.key, **_introduced(turn), **_volunteered(heard)}
     if place := reading.place_in(several.about_main(heard)):
         new["place"] = place
-    only_place = heard.intent == "inform_place" and len(heard.text) <= _PLACE_ALONE_CHARS
-    if not only_place and reading.says_what_happened(heard.text):
+    if _says_what_happened(heard):
         new |= _request(heard)
         if new["request_type"] == "咨询" and not place:
             new["place"] = NO_PLACE
@@ -205,6 +215,39 @@ def start(turn: Turn, reply: Reply) -> None:
         reply.say(f"您说的{len(new['matters'])}件事我都记下了，咱们一件一件登记。")
     elif "description" in new:
         reply.say("您反映的情况我记下了，这就帮您登记。")
+
+
+def _says_what_happened(heard: Heard) -> bool:
+    told = heard.intent != "inform_place" and not reading.holds_only(heard, told_at_once.DETAILS)
+    return told and reading.says_what_happened(heard.text)
+
+
+def _left_open(turn: Turn) -> str | None:
+    """What the resident told a moment ago and was asked about: for the last ticket, or something new?"""
+    if turn.intent != "file_request" or reading.trim(turn.text) in BUTTONS:
+        return None
+    before = next(iter(turn.previous_messages()), {})
+    if not turn.ran_in_previous_turn("action_ticket_detail") or not before.get("understanding"):
+        return None
+    told = reading.beside(Heard.of(before), told_at_once.DETAILS)
+    return str(before["text"]).strip() if reading.says_what_happened(told) else None
+
+
+def _heard_together(before: str, now: str, services: ActionServices) -> Heard:
+    read = services.reader.read(f"{before}，{now.strip()}")
+    return Heard.of({"text": read.text, "intent": {"name": "file_request"}, "understanding": read.as_dict()})
+
+
+def _introduced(turn: Turn) -> dict[str, Any]:
+    """Name and number with which the resident began, before they said what happened."""
+    for message in turn.previous_messages()[:_INTRODUCED_WITHIN]:
+        if (message.get("intent") or {}).get("name") not in ("greet", "inform_contact"):
+            break
+        told = _volunteered(Heard.of(message)) if message.get("understanding") else {}
+        found = {name: value for name, value in told.items() if name in ("contact", "contact_name")}
+        if found:
+            return found
+    return {}
 
 
 def _left_behind(turn: Turn, new: Mapping[str, Any]) -> dict[str, None]:
@@ -225,7 +268,7 @@ async def _start_next(turn: Turn, services: ActionServices, reply: Reply) -> Non
     reply.say("好的，接着登记这一件。")
 
 
-def _earlier(turn: Turn) -> Heard | None:
+def _earlier(turn: Turn) -> Mapping[str, Any] | None:
     """The message that got no good answer, which the resident now wants registered ("登记工单")."""
     if reading.trim(turn.text) == several.NEXT:
         return None  # nothing waits any more; an old question is not what was meant
@@ -239,7 +282,7 @@ def _earlier(turn: Turn) -> Heard | None:
     for message in messages:
         intent = (message.get("intent") or {}).get("name")
         if message.get("understanding") and intent in wanted:
-            return Heard.of(message)
+            return message
     return None
 
 
@@ -264,7 +307,7 @@ def _volunteered(heard: Heard) -> dict[str, Any]:
         found["contact"] = ANONYMOUS
     elif phone := reading.phone_in(heard):
         found["contact"] = phone
-    if name := heard.first("name"):
+    if name := reading.own_name(heard):
         found["contact_name"] = name
     if time := several.about_main(heard).first("time"):
         found["event_time"] = time
@@ -352,6 +395,12 @@ def _take_contact(turn: Turn, reply: Reply) -> None:
     found = _extras(turn)
     if phone := reading.phone_from_reply(text):
         found["contact"] = phone
+    elif reading.asks_why_a_number(text):
+        reply.ask("电话只用来给您回话、通知结果，会打码显示、加密保存。不想留就点“匿名”。", "匿名")
+        found["contact"] = None
+    elif reading.offers_another_number(text) and not reading.wants_anonymity(text):
+        reply.ask("留家里人或者熟人的电话也行，请把号码发给我。不想留的话可以匿名。", "匿名")
+        found["contact"] = None
     elif _refuses_number(turn):
         found["contact"] = ANONYMOUS
     elif "contact" not in found:
@@ -372,6 +421,9 @@ def _take_verdict(turn: Turn, reply: Reply) -> None:
     if same_event.is_offered(turn.slots) and same_event.take(turn, reply):
         return
     text, intent, changing = turn.text, turn.intent, turn.slots.get("changing")
+    if changing and reading.trim(text) == CONFIRM:
+        reply.put(confirmed=True, changing=None)
+        return
     if changing == "event_time" and intent in _BELONGS | _WEAK:
         reply.put(
             event_time=turn.heard.first("time") or reading.corrected_value(text) or reading.trim(text), changing=None
@@ -401,13 +453,34 @@ def _extras(turn: Turn) -> dict[str, Any]:
     """What a reply tells beyond the question: number, name, time, confidentiality, more about the matter."""
     if turn.intent not in _BELONGS | _WEAK:
         return {}
+    if _is_another_matter(turn):
+        return {"waiting_matters": several.with_another(turn.slots, turn.heard)}
     found = _volunteered(turn.heard)
     if turn.slots.get("event_time") is not None and turn.intent not in ("inform_detail", "correct"):
         found.pop("event_time", None)
     described = turn.slots.get("description")
-    if described and turn.intent in _DESCRIBES and len(turn.text) >= _TELLS_MORE_CHARS:
+    if described and turn.intent in _DESCRIBES and _tells_more(turn):
         found["description"] = f"{described}\n补充：{turn.text}"
     return found
+
+
+def _is_another_matter(turn: Turn) -> bool:
+    """Whether something is told of another place, while only number or yes are missing: it waits for its turn."""
+    place, known = reading.place_in(turn.heard), turn.slots.get("place")
+    told = turn.intent == "file_request" and turn.asked in ("contact", "confirmed") and turn.text not in BUTTONS
+    if not told or not place or not known or reading.is_only_a_house(place) or reading.field_named(turn.text):
+        return False
+    return place not in known and known not in place and _says_what_happened(turn.heard)
+
+
+def _tells_more(turn: Turn) -> bool:
+    """Whether a reply is to be added to the account; where a number or a yes was asked for, a few words are enough."""
+    if len(turn.text) >= _TELLS_MORE_CHARS:
+        return True
+    beside = reading.beside(turn.heard, told_at_once.DETAILS)
+    short = turn.asked in ("contact", "confirmed") and turn.text not in BUTTONS and len(beside) >= _TELLS_A_LITTLE_CHARS
+    about_numbers = reading.offers_another_number(turn.text) or reading.asks_why_a_number(turn.text)
+    return short and not about_numbers and reading.says_what_happened(beside) and reading.may_tell_a_matter(beside)
 
 
 def _corrections(turn: Turn) -> dict[str, Any]:
@@ -418,7 +491,8 @@ def _corrections(turn: Turn) -> dict[str, Any]:
     if turn.intent == "correct" and value and named in ("place", "event_time"):
         found[named] = place if named == "place" and place and place in value and len(value) > 40 else value
     elif place and turn.intent in ("correct", "inform_place", "inform_detail", "affirm", "deny"):
-        found["place"] = place
+        known = turn.slots.get("place")
+        found["place"] = reading.with_house(known, place) if known and reading.is_only_a_house(place) else place
     elif turn.intent == "inform_place" and (spoken := reading.place_from_reply(text)):
         found["place"] = spoken
     return found
@@ -431,6 +505,8 @@ def _refuses_number(turn: Turn) -> bool:
         )
     if turn.intent in _DESCRIBES and len(turn.text) > _TELLS_MORE_CHARS:
         return False  # "对方不给退钱" tells more about the matter
+    if reading.wants_confidentiality(turn.text) and reading.field_named(turn.text) != "contact":
+        return False  # "别跟楼上说是我说的"
     return turn.intent == "deny" or (turn.intent in _BELONGS | _WEAK and reading.refuses_contact(turn.text))
 
 
@@ -473,4 +549,4 @@ async def _ask_confirmation(turn: Turn, slots: Mapping[str, Any], services: Acti
     lines.append(f"· 联系方式：{name}{slots.get('contact')}{'（已要求保密）' if slots.get('confidential') else ''}")
     lines += same_event.line(slots)
     lines.append("没问题就点“确认提交”。")
-    reply.say("\n".join(lines), "确认提交", "修改", "取消")
+    reply.say("\n".join(lines), CONFIRM, "修改", "取消")

@@ -82,6 +82,14 @@ _CUED = tuple(
         rf"(?:我姓|免贵姓)({_ANY})(?=[，, ]?(?:电话|手机|1[3-9]\d))",
     )
 )
+# Only a surname, or what one is to be called: what a resident says who wants to be spoken to, and no more than that.
+_BEHIND = "(?=$|[，,。.；;！!、~ ]|的|就[行好中可]|即可|[吧就]|好了|行了)"
+_OFFERED = (
+    re.compile(rf"(?:[我俺]|免贵|^)姓({_ANY})(?:的?{_BEHIND})"),
+    re.compile(
+        rf"(?:[叫喊]|称呼)[我俺](?:一声)?([老小]{_ANY}|{_ANY}{_SHORT_TITLE}|[{_SURE}]{_GIVEN}{{1,2}}?(?=就[行好中可]|即可|吧)){_BEHIND}"
+    ),
+)
 _NO_NAME = re.compile(
     "老[赖母]|单[号位元]|车主|应该|平台|毕业|公司|都知道|都联系|小区|谢|麻烦|严重|许多|何[时况必]|金额|项目|安排|施工|万[一达]|祝[您你]"
     "|任何|王八|周末|班主任|包工|常年|高考|孙[女子]|辛苦|向|白.病|白眼|能用|查我|司机|家长|弓长张|左撇子"
@@ -106,6 +114,8 @@ def find(text: str) -> list[tuple[int, int]]:
             start, end = match.span(1)
             if not _NO_NAME.match(match.group(1)) and not any(start < b and a < end for a, b in found):
                 found.append((start, end))
+    if not found:  # 我姓靳，靳大海: the whole name is told
+        found = [match.span(1) for pattern in _OFFERED for match in pattern.finditer(text)]
     return sorted(found)
 
 

@@ -5,7 +5,7 @@ another, clock times follow them, words such as 从, 开始, 那天, 左右 open
 
 What belongs to an expression is as authors marked it in `training_data/entities/`: the words that open and close it and
 both ends of a range do. 大概 and 到 before it do not, and these are none: a bare length (三天, 两年了), how often alone
-(天天, 每月, 长期), 现在, 以前, 那天 alone and an age (今年八十二).
+(天天, 每月, 长期), 现在, 以前, 那天 alone, an age (今年八十二) and the year a thing was made in (98年的老房子).
 """
 
 from __future__ import annotations
@@ -214,6 +214,16 @@ _PATTERN = re.compile(
     rf"(?=[{_ANY_SIGN}\d]|(?<![一-龥])[一-龥]{{2,4}}那)(?:{_OPEN}?{_POINT}{_END}*(?:{_TO}{_LAST}{_END}*)?|{_LENGTH_AGO})"
 )
 
+_THING = (
+    "(?:[住平瓦]?房(?:子|屋)?|[住老]?楼房?|(?:家属|小|老)?院子?|小区|社区|电梯|[水暖气]?管[道线网]?|线路|设备|桥"
+    "|[轿汽]?车)(?![租价市东产贷款管主])"
+)
+_JUST_A_YEAR = re.compile(f"{_YEAR}(?:左右|前后)?")
+_MADE = "(?:那会儿?|就)?(?:建成|建造|修建|竣工|交付|[建盖修造])"
+_OF_THAT_YEAR = re.compile(rf"{_MADE}?的(?:老旧?|旧)?{_THING}|的?[老旧](?:{_THING}|家属)")
+_A_THING = re.compile(rf"{_THING}[都就还]?是?(?:大概)?$")
+_WAS_MADE = re.compile(rf"(?:{_MADE}|买)?的(?![{_DIGITS}\d时候事])")
+
 _HOW_OFTEN = re.compile(rf"每(?:个|到|逢|隔)?(?:天|日|月|年|{_WEEK})")
 _JUST_A_DAY = re.compile(_DAY)
 _BEFORE_A_DAY = re.compile(r"^$|\W|[到至是的说定约等才就我他她们俺咱你恁]")
@@ -228,5 +238,14 @@ def find(text: str) -> list[tuple[int, int]]:
             continue
         if _JUST_A_DAY.fullmatch(text, start, end) and not _BEFORE_A_DAY.match(text[max(start - 1, 0) : start]):
             continue
+        if _JUST_A_YEAR.fullmatch(text, start, end) and _tells_age(text, start, end):
+            continue
         found.append((start, end))
     return found
+
+
+def _tells_age(text: str, start: int, end: int) -> bool:
+    """Whether a year says how old a thing is, before it ("98年的老房子") or after it ("小区是零五年建的")."""
+    before, made = text[max(start - 8, 0) : start], _WAS_MADE.match(text, end)
+    alone = made and made.group() != "的" and re.search(r"(?:^|\W)$", before) and re.match(r"$|\W", text[made.end() :])
+    return bool(_OF_THAT_YEAR.match(text, end) or (made and _A_THING.search(before)) or alone)

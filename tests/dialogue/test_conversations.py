@@ -480,6 +480,174 @@ async def test_a_place_alone_opens_a_request(talk: Talk) -> None:
     assert "大学路40号" in await talk.say("匿名")
 
 
+LAMPS = "金水区花园路85号院路灯整排不亮，昨天晚上开始的"
+
+
+async def lamps_out(talk: Talk) -> str:
+    """Place, matter and time in the first message, which the model reads as a place."""
+    talk.services.reader.teach("路灯整排不亮，的", "file_request", category=MUNICIPAL, request_type="求助")
+    known = {"place": "金水区花园路85号院", "time": "昨天晚上开始", "category": ("民政", "区划地名")}
+    return await talk.say(LAMPS, "inform_place", request_type="咨询", **known)
+
+
+async def test_a_place_told_with_its_matter_is_a_request(talk: Talk) -> None:
+    answer = await lamps_out(talk)
+    assert "我记下了" in answer and "发生了什么" not in answer and "哪里" not in answer and "几盏" in answer
+    await talk.say("整条路")
+    answer = await talk.say("匿名")
+    for words in ("求助（城乡建设 - 城市建设和市政管理）", LAMPS, "地点：金水区花园路85号院", "时间：昨天晚上开始"):
+        assert words in answer
+
+
+async def test_a_place_with_its_matter_answers_what_happened(talk: Talk) -> None:
+    assert "发生了什么" in await talk.say("我要投诉", "file_request")
+    talk.services.reader.teach("楼下水道堵了", "file_request", category=MUNICIPAL)
+    answer = await talk.say("经三路12号楼下水道堵了", "inform_place", place="经三路12号")
+    assert "发生了什么" not in answer and "哪里" not in answer
+    await talk.say("跳过")
+    answer = await talk.say("匿名")
+    assert "类型：投诉" in answer and "内容：经三路12号楼下水道堵了" in answer and "地点：经三路12号" in answer
+
+
+async def test_another_matter_waits_and_does_not_move_the_first_one(talk: Talk) -> None:
+    await to_summary(talk)
+    talk.services.reader.teach("路灯不亮", "file_request", category=MUNICIPAL)
+    told = "经三路12号路灯不亮"
+    answer = await talk.say(told, "inform_place", place="经三路12号")
+    assert "另一件事我也记下了" in answer and f"地点：{PLACE}" in answer and "路灯" not in answer
+    answer = await talk.say("确认提交")
+    assert "工单号" in answer and told in answer and "登记另一件事" in talk.buttons
+    assert "几盏" in await talk.say("登记另一件事")
+    answer = await talk.say("一盏", "nlu_fallback")
+    assert f"内容：{told}" in answer and "地点：经三路12号\n" in answer and "138****5678" in answer
+
+
+async def test_a_place_right_after_a_danger_belongs_to_it(talk: Talk) -> None:
+    await begin(talk)
+    await talk.say("快来人啊楼道着火了", "report_danger")
+    (ticket,) = await talk.services.tickets.find(conversation_id=talk.id)
+    answer = await talk.say("经三路12号院", "inform_place", place="经三路12号院")
+    assert ticket.number in answer and "发生了什么" not in answer and "继续登记" in talk.buttons
+    assert notes(talk, ticket.number) == ["地点：经三路12号院"]
+    assert "联系电话" in await talk.say("继续登记")
+    assert f"地点：{PLACE}" in await talk.say("匿名")
+
+
+async def test_who_changes_nothing_after_all_can_submit(talk: Talk) -> None:
+    await to_summary(talk)
+    assert "要改哪一项" in await talk.say("修改")
+    assert "工单号" in await talk.say("确认提交")
+
+
+async def test_why_a_number_is_wanted(talk: Talk) -> None:
+    await begin(talk)
+    answer = await talk.say("凭啥要电话", "nlu_fallback")
+    assert "给您回话" in answer and talk.buttons == ["匿名"]
+
+
+async def test_words_that_ask_on_are_understood_after_a_policy_answer(talk: Talk) -> None:
+    assert "没听明白" in await talk.say("要带啥", "nlu_fallback")
+    await talk.say("公积金怎么提取", "ask_policy")
+    answer = await talk.say("要带啥", "nlu_fallback")
+    assert talk.services.questions[-1] == "公积金怎么提取 要带啥" and "抱歉" not in answer
+
+
+async def test_where_a_place_was_asked_for_a_long_answer_stays_a_place(talk: Talk) -> None:
+    assert "哪里" in await talk.say("井盖没了，写着雨字", "file_request", category=MUNICIPAL)
+    place = "花园路85号院门口, 路灯底下那个井盖"
+    talk.services.reader.teach("门口, 路灯底下那个井盖", "file_request", category=MUNICIPAL)
+    await talk.say(f"就在{place}", "inform_place", place="花园路85号院")
+    answer = await talk.say("匿名")
+    assert f"地点：{place}" in answer and "内容：井盖没了，写着雨字\n" in answer
+
+
+async def test_a_long_place_is_no_account_of_anything(talk: Talk) -> None:
+    place = "郑州市中原区建设西路118号院5号楼3单元，就是那个老棉纺厂家属院"
+    assert "发生了什么" in await talk.say(place, "inform_place", place="郑州市中原区建设西路118号院5号楼3单元")
+
+
+async def test_a_place_with_its_matter_is_remembered_behind_another_question(talk: Talk) -> None:
+    number = await submitted(talk)
+    talk.services.tickets.ask(number, "请说清是几号楼。")
+    assert number in await lamps_out(talk)
+    answer = await talk.say("我要反映问题")
+    assert "我记下了" in answer and "哪里" not in answer and "发生了什么" not in answer
+
+
+async def test_the_contact_is_who_speaks_and_nobody_else(talk: Talk) -> None:
+    await talk.say(f"{PLACE}物业的焦经理乱收停车费", "file_request", place=PLACE, name="焦经理", category=HOUSING)
+    for _ in range(3):
+        if "联系电话" in "".join(reply.text for reply in talk.replies):
+            break
+        await talk.say("跳过")
+    assert "联系电话" in await talk.say("我姓王", "inform_contact", name="王")
+    answer = await talk.say("138****5678", "inform_contact", phone="138****5678")
+    assert "联系方式：王 138****5678" in answer
+
+
+async def test_who_began_with_name_and_number_is_not_asked_again(talk: Talk) -> None:
+    known = {"name": "王", "phone": "138****5678"}
+    await talk.say("我姓王，电话138****5678", "inform_contact", **known)
+    await talk.say("你好", "greet")
+    answer = await begin(talk)
+    assert "联系方式：王 138****5678" in answer
+
+
+async def test_a_few_words_in_place_of_a_number_are_kept(talk: Talk) -> None:
+    await begin(talk)
+    assert "联系电话" in await talk.say("窗户都没法开", "file_request")
+    assert "联系电话" in await talk.say("好的好的", "inform_detail")
+    answer = await talk.say("匿名")
+    assert "补充：窗户都没法开" in answer and "好的好的" not in answer
+
+
+async def test_name_and_number_are_no_account_of_anything(talk: Talk) -> None:
+    answer = await talk.say("我姓王，电话138****5678", "file_request", name="王", phone="138****5678")
+    assert "发生了什么" in answer and "请您核对" not in answer
+
+
+async def test_a_house_alone_is_a_part_of_the_known_place(talk: Talk) -> None:
+    told = "经三路12号院3号楼旁边烧烤店每天晚上油烟很大"
+    await talk.say(told, "file_request", place="经三路12号院3号楼", time="每天晚上")
+    assert "地点：经三路12号院3号楼\n" in await talk.say("匿名")
+    assert "地点：经三路12号院3号楼\n" in await talk.say("在3号楼底下", "inform_place", place="3号")
+    assert "地点：经三路12号院5号楼\n" in await talk.say("是5号楼", "inform_place", place="5号楼")
+    assert "地点：经三路12号院5号楼\n" in await talk.say("整栋楼", "inform_place", place="整栋楼")
+
+
+async def test_more_at_the_summary_is_never_lost(talk: Talk) -> None:
+    await to_summary(talk)
+    assert "补充：还养了三条大狗" in await talk.say("还养了三条大狗", "file_request")
+    assert "确认提交\n" not in await talk.say("可以登记了", "file_request")
+
+
+async def test_a_wish_for_confidentiality_is_no_wish_to_stay_anonymous(talk: Talk) -> None:
+    await begin(talk)
+    answer = await talk.say("你们保密啊，别告诉楼下是我说的", "confidential")
+    assert "会对您的身份保密" in answer and "匿名登记" not in answer and "联系电话" in answer
+
+
+async def test_somebody_elses_number_will_do(talk: Talk) -> None:
+    await begin(talk)
+    answer = await talk.say("俺没有电话，只有儿子的号", "inform_detail")
+    assert "家里人" in answer and "匿名登记" not in answer
+    answer = await talk.say("138****5678", "inform_contact", phone="138****5678")
+    assert "联系方式：138****5678" in answer and "补充" not in answer
+
+
+async def test_what_was_left_open_belongs_to_the_new_request(talk: Talk) -> None:
+    number = await submitted(talk)
+    assert number in await talk.say("楼上半夜总是咚咚响", "inform_detail", time="半夜")
+    joined = "楼上半夜总是咚咚响，老房子不隔音"
+    talk.services.reader.teach(joined, "file_request", category=HOUSING, time="半夜")
+    assert "哪里" in await talk.say("老房子不隔音", "file_request", category=HOUSING)
+    await talk.say("东风路3号院", "inform_place", place="东风路3号院")
+    await talk.say("跳过")
+    await talk.say("跳过")
+    answer = await talk.say("匿名")
+    assert f"内容：{joined}" in answer and "时间：半夜" in answer
+
+
 # --- danger --------------------------------------------------------------------------------------------------------
 
 

@@ -75,6 +75,9 @@ def test_the_most_exact_place_is_taken() -> None:
         ("中原区建设路12号3单元楼道", "建设路", "中原区建设路12号3单元"),
         ("大学路三号院门口", "大学路", "大学路三号院"),
         ("文化路的路灯", "文化路", "文化路"),
+        ("二七区交通路与陇海路口积水", "二七区交通路与陇", "二七区交通路与陇海路口"),
+        ("农业路和文化路交叉口信号灯坏了", "农业路和文化路", "农业路和文化路交叉口"),
+        ("省人民医院西门占道", "省人民医院西", "省人民医院西门"),
     ],
 )
 def test_a_place_is_completed_from_what_stands_beside_it(text: str, marked: str, place: str) -> None:
@@ -118,6 +121,41 @@ def test_a_masked_number_anywhere_is_a_phone_but_other_digits_are_not() -> None:
     assert reading.phone_in(heard("路灯坏了，联系138****5678")) == "138****5678"
     assert reading.phone_in(heard("快递单号65121234丢了")) is None
     assert reading.phone_in(heard("电话65121234", phone="65121234")) == "65121234"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "own"),
+    [
+        ("我叫王强", "王强", True),
+        ("叫我老张就行", "老张", True),
+        ("免贵姓李", "李", True),
+        ("联系人：周女士", "周女士", True),
+        ("李强，138****5678，路灯不亮", "李强", True),
+        ("物业的焦经理态度很差", "焦经理", False),
+        ("包工头叫王强，工资没给", "王强", False),
+        ("打荀经理电话不接", "荀经理", False),
+    ],
+)
+def test_whose_name_it_is(text: str, name: str, own: bool) -> None:
+    assert reading.own_name(heard(text, name=name)) == (name if own else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "tells"),
+    [
+        ("花园路85号院路灯不亮", "花园路85号院", True),
+        ("经三路12号楼下水道堵了", "经三路12号", True),
+        ("上街区中心路36号违建", "上街区中心路36号", True),
+        ("花园路85号院停车场没人管", "花园路85号院", True),
+        ("你好，我家住在花园路85号院门口", "花园路85号院", False),
+        ("大学路那个加油站", "大学路", False),
+        ("二七万达广场负一层停车场", "二七万达广场", False),
+        ("中牟县官渡镇，具体村名说不好", "中牟县官渡镇", False),
+        ("花园路85号院", "花园路85号院", False),
+    ],
+)
+def test_what_stands_beside_a_place(text: str, place: str, tells: bool) -> None:
+    assert reading.may_tell_a_matter(reading.beside(heard(text, place=place), ("place",))) is tells
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,66 @@ async def test_the_place_said_again_is_the_place_and_no_answer(talk: Talk) -> No
     assert draft(talk).place == exact and "since" not in draft(talk).elements and "area" not in draft(talk).elements
 
 
+async def lamps(talk: Talk) -> str:
+    """A form that asks how many lamps."""
+    return await talk.say("大学路66号的路灯不亮", "file_request", category=MUNICIPAL, place="大学路66号")
+
+
+@pytest.mark.parametrize(
+    ("words", "known", "line"),
+    [
+        ("大学路66号院门口", {"place": "大学路66号院"}, "地点：大学路66号院门口"),
+        ("在文化路3号楼", {"place": "文化路3号楼"}, "地点：文化路3号楼"),
+        ("昨天晚上的", {"time": "昨天晚上"}, "时间：昨天晚上"),
+        ("我电话是138****5678", {"phone": "138****5678"}, "138****5678"),
+        ("我叫王强", {"name": "王强"}, "路灯"),
+    ],
+)
+async def test_a_detail_is_no_number(talk: Talk, words: str, known: dict[str, str], line: str) -> None:
+    await lamps(talk)
+    answer = await talk.say(words, "inform_place" if "place" in known else "nlu_fallback", **known)
+    assert "几盏" in answer and "记下了" in answer
+    answer = await talk.say("好几盏")
+    assert "是一两盏" not in answer
+    if "联系电话" in answer:
+        answer = await talk.say("匿名")
+    assert line in answer and "路灯数量：好几盏" in answer
+
+
+async def test_a_part_of_the_known_place_does_not_replace_it(talk: Talk) -> None:
+    await lamps(talk)
+    await talk.say("大学路", "inform_place", place="大学路")
+    await talk.say("跳过")
+    assert "地点：大学路66号\n" in await talk.say("匿名")
+
+
+async def test_a_place_said_again_in_anger_is_no_answer(talk: Talk) -> None:
+    await lamps(talk)
+    answer = await talk.say("都跟你说了大学路66号", "inform_place", place="大学路66号")
+    assert "几盏" in answer
+    await talk.say("跳过")
+    assert "路灯数量" not in await talk.say("匿名")
+
+
+async def test_the_digits_of_an_address_are_no_time(talk: Talk) -> None:
+    await no_water(talk)
+    answer = await talk.say("陇海路168号院也停了", "file_request", place="陇海路168号院")
+    assert "没记准" in answer and "什么时候" in answer
+
+
+async def test_an_answer_that_comes_late_is_taken(talk: Talk) -> None:
+    await talk.say("大学路66号下雨积水", "file_request", category=MUNICIPAL, place="大学路66号", request_type="求助")
+    answer = await talk.say("到膝盖", "out_of_scope")
+    assert "帮不上" not in answer and "联系电话" in answer
+    assert "积水深度：到膝盖" in await talk.say("匿名")
+
+
+async def test_a_place_that_says_how_far_it_reaches_is_an_answer(talk: Talk) -> None:
+    await no_water(talk)
+    await talk.say("昨天", "inform_detail", time="昨天")
+    assert "联系电话" in await talk.say("3号楼", "inform_place", place="3号楼")
+
+
 async def test_a_reply_that_does_not_fit_is_asked_for_once_more_only(talk: Talk) -> None:
     await no_water(talk)
     answer = await talk.say("水费可没少收俺们哩", "file_request")

@@ -80,6 +80,12 @@ def test_a_masked_telephone_is_never_a_ticket_number() -> None:
         ("户主车晓东，电表欠费", "车晓东"),
         ("联系人（令狐静）15900004471", "令狐静"),
         ("身份证丢了，扈改花，住桥北", "扈改花"),
+        ("我姓王", "王"),
+        ("免贵姓李", "李"),
+        ("俺姓欧阳，住二楼", "欧阳"),
+        ("我姓靳，靳大海", "靳大海"),
+        ("叫我老张就行", "老张"),
+        ("叫我张姐吧", "张姐"),
     ],
 )
 def test_names_are_found_after_a_cue(text: str, name: str) -> None:
@@ -99,6 +105,9 @@ def test_names_are_found_after_a_cue(text: str, name: str) -> None:
         "前任主任定的",
         "谢谢师傅",
         "单位不给办",
+        "包工头姓王 十几个人",
+        "叫我别管",
+        "叫我等着",
     ],
 )
 def test_surnames_that_are_words_are_no_names(text: str) -> None:
@@ -147,6 +156,10 @@ def test_a_name_that_was_cut_off_gets_its_title_or_last_letter_back() -> None:
         ("打从2015年就没分过红", "打从2015年"),
         ("22:40左右听见响", "22:40左右"),
         ("这俩月没收垃圾", "这俩月"),
+        ("小区是零五年建的，去年开始漏水", "去年开始"),
+        ("2019年盖的棚子一直没拆", "2019年"),
+        ("2020年的房租没退", "2020年"),
+        ("2023年年底交的房", "2023年年底"),
     ],
 )
 def test_times_are_found(text: str, time: str) -> None:
@@ -173,6 +186,12 @@ def test_times_are_found(text: str, time: str) -> None:
         "提前三天说",
         "一千八一个月",
         "一日游没资质",
+        "98年的老房子",
+        "零几年建的小区",
+        "2005年盖的楼",
+        "八十年代的老楼",
+        "小区是零五年建的",
+        "2000年左右建的，管道都锈了",
     ],
 )
 def test_what_only_looks_like_a_time_is_none(text: str) -> None:
