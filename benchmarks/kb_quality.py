@@ -98,7 +98,7 @@ def phrased(snapshot: Snapshot, encoder: Encoder, file: Path) -> Snapshot:
             continue
         label = row.get("label")
         if near := row.get("near"):
-            label = next((p.label for p in snapshot.passages_of(document) if near in p.text), None)
+            label = next((p.article for p in snapshot.passages_of(document) if near in p.text), None)
         told.append((document, label, row["question"]))
     vectors = encoder.embed([text for _, _, text in told], "query").astype(np.float16)
     return snapshot.with_phrasings([Phrased(*row, vector) for row, vector in zip(told, vectors, strict=True)])

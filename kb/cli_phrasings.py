@@ -5,6 +5,7 @@ import getpass
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from nlu.runtime import Reader
 app = typer.Typer(help="常见问法：居民会怎么问文件里的这一条，检索时照着找。", no_args_is_help=True)
 Document = Annotated[str | None, typer.Option(help="只要这份文件的（编号）")]
 _SHOWN = 100
-_EXPORTED = ("docid", "title", "label", "question")
+_EXPORTED = ("docid", "title", "document_number", "label", "question")
 
 
 @app.command("import")
@@ -28,23 +29,30 @@ def import_(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", exists=True, dir_okay=False, help="JSON 行文件")],
     as_json: JsonFlag = False,
 ) -> None:
-    """导入问法：每行 {docid 或 title, label, question}，label 留空指整份文件。有一行没有导入时退出码为 1。"""
+    """导入问法：每行 {docid 或 title, label, question}，label 留空指整份文件。
+
+    编号在这里没有时按 title（写了 document_number 的还看文号）找文件，并说明对到了哪一份。有一行没有导入时退出码为 1。
+    """
 
     async def run() -> dict[str, Any]:
         rows, refused = await asyncio.to_thread(phrasing_files.read, files)
         async with _phrasings(silent=False) as (kb, phrasings):
-            found, unknown = phrasing_files.placed(rows, await kb.list_documents())
-            report = await phrasings.add_all(found, source="import", by=_who())
-        refused += [*unknown, *report.refused]
+            placed = phrasing_files.placed(rows, await kb.list_documents())
+            report = await phrasings.add_all(placed.found, source="import", by=_who())
+        refused += [*placed.refused, *report.refused]
         return {
             "added": report.added,
             "unchanged": report.unchanged,
+            "matched": [asdict(one) for one in placed.matched],
             "refused": [{"name": name, "reason": reason} for name, reason in refused],
         }
 
     result = console.run(run())
 
     def show() -> None:
+        for one in result["matched"]:
+            here = f"按标题《{one['title']}》对到编号 {one['document_id']}：{one['rows']} 条。"
+            out.print(f"编号 {one['docid']} 不在这里，{here}", markup=False)
         for one in result["refused"]:
             out.print(f"{one['name']}：{one['reason']}", markup=False)
         numbers = f"新增 {result['added']} 条，已有 {result['unchanged']} 条，没有导入 {len(result['refused'])} 条。"
@@ -64,7 +72,7 @@ def list_(document: Document = None, as_json: JsonFlag = False) -> None:
             [
                 str(row["id"]),
                 row["title"],
-                (row["label"] or WHOLE) + ("" if row["used"] else "（已不存在）"),
+                (row["label"] or WHOLE) + ("" if row["used"] else "（不止一处）" if row["several"] else "（已不存在）"),
                 row["question"],
                 SOURCES.get(row["source"], row["source"]),
             ]

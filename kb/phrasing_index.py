@@ -12,6 +12,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from kb import places
 from kb.nearest import Floats, Halves, Mask, Positions
 from kb.words import terms
 
@@ -26,8 +27,8 @@ _OF_A_WHOLE_DOCUMENT = 20
 
 @dataclass(frozen=True, slots=True)
 class Phrased:
-    """A phrasing as it is searched. `label`: as `Passage.label`; None: of the whole document. `vector`: of unit length,
-    as a question is embedded."""
+    """A phrasing as it is searched. `label`: its place (`kb.places`); None: of the whole document. `vector`: of unit
+    length, as a question is embedded."""
 
     document_id: str
     label: str | None
@@ -101,9 +102,9 @@ class PhrasingIndex:
     """Phrasings with the passages that they point to. Never changed once built.
 
     Args:
-        phrasings: those of documents or places that are not there are left out.
-        passages_of: id of a document → position of its first passage, and its passages' labels, in reading order;
-            None where the document is not there.
+        phrasings: those of documents or places that are not there, or not plain, are left out.
+        passages_of: id of a document → position of its first passage, and its passages' articles
+            (`Passage.article`), in reading order; None where the document is not there.
     """
 
     def __init__(
@@ -119,20 +120,25 @@ class PhrasingIndex:
         self.places: list[_Place] = []
         self.told: dict[int, float] = {}
         """Every passage with phrasings → share of its document's passages that have any."""
-        for document_id, places in by_place.items():
+        for document_id, labels in by_place.items():
             found = passages_of(document_id)
             if found is None:
                 continue
-            first, labels = found
+            first, articles = found
+            names = places.names(articles)
+            known = dict.fromkeys(name for name in names if name is not None)
             told: set[int] = set()
-            for label, mine in places.items():
-                here = [first + n for n, has in enumerate(labels) if label is None or has == label]
+            for label, mine in labels.items():
+                named = places.find(label, known) if label is not None else []
+                if label is not None and len(named) != 1:
+                    continue
+                here = [first + n for n, name in enumerate(names) if label is None or name == named[0]]
                 if here:
                     place_of += [len(self.places)] * len(mine)
                     self.places.append(_Place(document_id, label is None, here))
                     used += mine
                     told.update(here)
-            self.told.update(dict.fromkeys(told, len(told) / max(len(labels), 1)))
+            self.told.update(dict.fromkeys(told, len(told) / max(len(articles), 1)))
         self._texts = [phrasing.text for phrasing in used]
         self._place_of = place_of
         # The first passage of each phrasing's place.

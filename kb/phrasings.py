@@ -1,24 +1,26 @@
 """Phrasings (常见问法): questions in residents' words that staff attach to one place of a document.
 
-Search uses them from the next question on (`kb.phrasing_index`). They belong to the document, not to a version: one
-whose place the present version lacks is kept, not used, and a finding of the health check.
+Search uses them from the next question on (`kb.phrasing_index`). They belong to the document, not to a version: they
+follow their article or section through new versions and to the document that supersedes theirs. One whose place is not
+there any more is kept, not used, and a finding of the health check.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
-from assistant.db.models import KbDocument, KbPassage, KbPhrasing
+from assistant.db.models import KbDocument, KbPassage, KbPhrasing, now
 from assistant.db.session import Database
 from assistant.privacy import mask
-from kb import store
-from kb.documents import label_of
+from kb import places, store
 from kb.errors import DocumentNotFound, KbError
 from kb.nearest import Halves
 from kb.phrasing_index import Phrased
@@ -31,6 +33,13 @@ WHOLE = "整份文件"
 MOST_CHARS = 500
 _AT_ONCE = 64
 _NAMED = 30
+_ACTOR_CHARS = 40
+# What was imported and then deleted stays as a digest, so that the next start does not bring it again.
+_REMOVED = "removed"
+KEPT = KbPhrasing.source != _REMOVED
+"""Rows that are phrasings, and no mark of one that was removed."""
+# What the database compares in one statement is limited.
+_IDS_AT_ONCE = 200
 
 
 class PhrasingExists(KbError):
@@ -50,15 +59,36 @@ class NoSuchPlace(KbError):
 
     code = "no_such_place"
 
-    def __init__(self, title: str, label: str, places: Sequence[str]) -> None:
-        named = "、".join(places[:_NAMED]) + (f"等 {len(places)} 处" if len(places) > _NAMED else "")
-        has = f"它有：{named}。" if places else "它没有分条或分节，位置请留空。"
+    def __init__(self, title: str, label: str, known: Sequence[str]) -> None:
+        named = "、".join(known[:_NAMED]) + (f"等 {len(known)} 处" if len(known) > _NAMED else "")
+        has = f"它有：{named}。" if known else "它没有分条或分节，位置请留空。"
         super().__init__(f"《{title}》没有“{label}”。{has}")
+
+
+class PlaceNotPlain(KbError):
+    """The document has several sections of this name; the message tells them apart."""
+
+    code = "place_not_plain"
+
+    def __init__(self, title: str, label: str, several: Sequence[str]) -> None:
+        super().__init__(f"《{title}》有 {len(several)} 处“{label}”，请写全：{'、'.join(several[:_NAMED])}。")
+
+
+class NumberInPhrasing(KbError):
+    """A question that is kept for good still holds somebody's number."""
+
+    code = "number_in_phrasing"
+
+    def __init__(self, masked: Sequence[str]) -> None:
+        super().__init__(f"这句话里还有电话或证件、银行卡号码（{'、'.join(masked)}），请删去后再保存。")
 
 
 @dataclass(frozen=True, slots=True)
 class NewPhrasing:
-    """A question and the place that answers it. `label` None: the whole document. `name`: what errors call it."""
+    """A question and the place that answers it. `name`: what errors call it.
+
+    `label`: the place, in full ("变更 / 申请材料") or its innermost part where that is plain; None: the whole document.
+    """
 
     document_id: str
     label: str | None
@@ -68,7 +98,11 @@ class NewPhrasing:
 
 @dataclass(frozen=True, slots=True)
 class Phrasing:
-    """A stored phrasing. `used`: whether the document as it is now has the place."""
+    """A stored phrasing.
+
+    `label`: its place in full (`kb.places`). `used`: whether the document as it is now has this place; if not,
+    `several` says that it has more than one of the name.
+    """
 
     id: int
     document_id: str
@@ -79,23 +113,27 @@ class Phrasing:
     actor: str
     created_at: datetime
     used: bool
+    several: bool = False
+    document_number: str | None = None
 
     @property
     def place(self) -> str:
         return f"《{self.title}》{self.label or WHOLE}"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; `docid`, `label` and `question` are what an import reads."""
+        """For JSON; `docid`, `title`, `document_number`, `label` and `question` are what an import reads."""
         return {
             "id": self.id,
             "docid": self.document_id,
             "title": self.title,
+            "document_number": self.document_number,
             "label": self.label,
             "question": self.text,
             "source": self.source,
             "actor": self.actor,
             "created_at": self.created_at.isoformat(),
             "used": self.used,
+            "several": self.several,
         }
 
 
@@ -117,9 +155,9 @@ class Phrasings:
     async def add(self, document_id: str, label: str | None, text: str, *, source: Source, by: str) -> Phrasing:
         """Attach a question to a place; phone and identity numbers are masked.
 
-        Raises DocumentNotFound, NoSuchPlace, PhrasingExists, KbError.
+        Raises DocumentNotFound, NoSuchPlace, PlaceNotPlain, PhrasingExists, KbError.
         """
-        new = _checked(NewPhrasing(document_id, label, text))
+        new = _checked(NewPhrasing(document_id, label, text), source)
         (vector,) = await self._embedded([new])
         async with self._db.begin() as session:
             await store.count_up(session)
@@ -129,13 +167,17 @@ class Phrasings:
             return next(one for one in await listed(session, document_id) if one.id == number)
 
     async def add_all(self, found: Sequence[NewPhrasing], *, source: Source, by: str) -> PhrasingReport:
-        """Attach many; those that cannot be are reported, the others are stored."""
+        """Attach many; those that cannot be are reported, the others are stored.
+
+        A question with somebody's number in it is masked; of the source "unanswered" it is refused: those were
+        promised to be forgotten after 90 days, and what is made of them here is kept until it is removed.
+        """
         report = PhrasingReport()
         for start in range(0, len(found), _AT_ONCE):
             good = []
             for new in found[start : start + _AT_ONCE]:
                 try:
-                    good.append(_checked(new))
+                    good.append(_checked(new, source))
                 except KbError as error:
                     report.refused.append((new.name or new.text, error.detail))
             if not good:
@@ -157,9 +199,29 @@ class Phrasings:
         """Raises PhrasingNotFound."""
         async with self._db.begin() as session:
             await store.count_up(session)
-            if await session.get(KbPhrasing, phrasing_id) is None:
-                raise PhrasingNotFound
-            await session.execute(delete(KbPhrasing).where(KbPhrasing.id == phrasing_id))
+            row = await _row(session, phrasing_id)
+            if row.source == "import":
+                row.source, row.text, row.embedding = _REMOVED, digest(row.text), b""
+            else:
+                await session.delete(row)
+
+    async def attach(self, ids: Sequence[int], label: str | None, *, by: str) -> int:
+        """Put phrasings to another place of their document; returns how many. What the place has already goes.
+
+        Raises PhrasingNotFound, NoSuchPlace, PlaceNotPlain.
+        """
+        async with self._db.begin() as session:
+            await store.count_up(session)
+            for id_ in ids:
+                row = await _row(session, id_)
+                place = await _place(session, row.document_id, label or None)
+                known = await _known(session, row.document_id, place, row.text)
+                if known is not None and known != id_:
+                    await session.delete(row)
+                else:
+                    row.label, row.actor, row.created_at = place, by[:_ACTOR_CHARS], now()
+                await session.flush()
+        return len(ids)
 
     async def listed(self, document_id: str | None = None) -> list[Phrasing]:
         """Of one document, or all, by document and in the order of its places."""
@@ -171,29 +233,62 @@ class Phrasings:
         async with self._db.read() as session:
             return (await _places(session, document_id)).get(document_id, [])
 
+    async def ever_had(self, document_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+        """How often each document has, or had by import before it was removed, a question: (id, `digest`) → count."""
+        found: dict[tuple[str, str], int] = {}
+        async with self._db.read() as session:
+            for start in range(0, len(document_ids), _IDS_AT_ONCE):
+                some = document_ids[start : start + _IDS_AT_ONCE]
+                query = select(KbPhrasing.document_id, KbPhrasing.source, KbPhrasing.text)
+                for row in await session.execute(query.where(KbPhrasing.document_id.in_(some))):
+                    key = row.document_id, row.text if row.source == _REMOVED else digest(row.text)
+                    found[key] = found.get(key, 0) + 1
+        return found
+
     async def _embedded(self, found: Sequence[NewPhrasing]) -> Halves:
         vectors = await asyncio.to_thread(self._encoder.embed, [new.text for new in found], "query")
         return vectors.astype(np.float16)
 
 
+def numbers_in(text: str) -> list[str]:
+    """Phone, identity and bank card numbers in a question, masked; what was masked before is none."""
+    return [value.masked for value in mask(text)[1]]
+
+
+def digest(text: str) -> str:
+    """Another one for another question, as it is stored: spaces do not count, and numbers of people are masked."""
+    return hashlib.sha256(mask(_plain(text))[0].encode()).hexdigest()
+
+
 async def listed(session: AsyncSession, document_id: str | None = None) -> list[Phrasing]:
     """Stored phrasings, of one document or of all, by document and in the order of its places."""
-    query = select(
-        KbPhrasing.id,
-        KbPhrasing.document_id,
-        KbDocument.title,
-        KbPhrasing.label,
-        KbPhrasing.text,
-        KbPhrasing.source,
-        KbPhrasing.actor,
-        KbPhrasing.created_at,
-    ).join(KbDocument, KbDocument.id == KbPhrasing.document_id)
+    query = (
+        select(KbPhrasing, KbDocument.title, KbDocument.document_number)
+        .join(KbDocument, KbDocument.id == KbPhrasing.document_id)
+        .options(defer(KbPhrasing.embedding))
+        .where(KEPT)
+    )
     if document_id is not None:
         query = query.where(KbPhrasing.document_id == document_id)
     rows = list(await session.execute(query.order_by(KbDocument.title, KbPhrasing.document_id, KbPhrasing.id)))
-    places = await _places(session, document_id) if rows else {}
-    order = {id_: {label: n for n, label in enumerate(labels)} for id_, labels in places.items()}
-    found = [Phrasing(*row, used=row.label is None or row.label in order.get(row.document_id, {})) for row in rows]
+    known = await _places(session, document_id) if rows else {}
+    order = {id_: {label: n for n, label in enumerate(labels)} for id_, labels in known.items()}
+    named: dict[tuple[str, str | None], list[str]] = {
+        (id_, label): places.find(label, order.get(id_, {}))
+        for id_, label in {(row.document_id, row.label) for row, _, _ in rows}
+        if label is not None
+    }
+    found = []
+    for row, title, number in rows:
+        here = named.get((row.document_id, row.label), [])
+        used = row.label is None or len(here) == 1
+        label = here[0] if used and row.label is not None else row.label
+        found.append(
+            Phrasing(
+                row.id, row.document_id, title, label, row.text, row.source, row.actor, row.created_at,
+                used, len(here) > 1, number,
+            )
+        )  # fmt: skip
 
     def place(one: Phrasing) -> int:
         return -1 if one.label is None else order.get(one.document_id, {}).get(one.label, len(order))
@@ -205,7 +300,7 @@ async def listed(session: AsyncSession, document_id: str | None = None) -> list[
 async def stamp(session: AsyncSession) -> tuple[object, ...]:
     """Another one whenever the phrasings are others."""
     ids = func.count(), func.max(KbPhrasing.id), func.sum(KbPhrasing.id), func.max(KbPhrasing.created_at)
-    return tuple((await session.execute(select(*ids))).one())
+    return tuple((await session.execute(select(*ids).where(KEPT))).one())
 
 
 async def searched(session: AsyncSession, encoder_id: str) -> tuple[list[Phrased], list[tuple[int, str]]]:
@@ -218,7 +313,9 @@ async def searched(session: AsyncSession, encoder_id: str) -> tuple[list[Phrased
             KbPhrasing.text,
             KbPhrasing.encoder,
             KbPhrasing.embedding,
-        ).order_by(KbPhrasing.id)
+        )
+        .where(KEPT)
+        .order_by(KbPhrasing.id)
     )
     found, missing = [], []
     for row in rows:
@@ -238,36 +335,32 @@ async def keep_vectors(session: AsyncSession, made: Mapping[tuple[int, str], Hal
         await session.execute(update(KbPhrasing).where(same).values(**values))
 
 
-def _checked(new: NewPhrasing) -> NewPhrasing:
-    text = mask(" ".join(storable(new.text).split()))[0]
+def _checked(new: NewPhrasing, source: Source) -> NewPhrasing:
+    text, numbers = mask(_plain(new.text))
     if not text or len(text) > MOST_CHARS:
         raise KbError(f"问法要有 1 到 {MOST_CHARS} 个字。")
+    if numbers and source == "unanswered":
+        raise NumberInPhrasing([number.masked for number in numbers])
     return NewPhrasing(new.document_id, new.label or None, text, new.name)
+
+
+def _plain(text: str) -> str:
+    return " ".join(storable(text).split())
 
 
 async def _put(
     session: AsyncSession, new: NewPhrasing, vector: Halves, encoder_id: str, source: Source, by: str
 ) -> int | None:
     """The id of the new row; None where the place has the question already."""
-    document = await session.get(KbDocument, new.document_id)
-    if document is None:
-        raise DocumentNotFound(f"没有编号为 {new.document_id} 的文件。")
-    if new.label is not None:
-        places = (await _places(session, new.document_id)).get(new.document_id, [])
-        if new.label not in places:
-            raise NoSuchPlace(document.title, new.label, places)
-    here = KbPhrasing.label.is_(None) if new.label is None else KbPhrasing.label == new.label
-    known = await session.scalar(
-        select(KbPhrasing.id).where(KbPhrasing.document_id == new.document_id, here, KbPhrasing.text == new.text)
-    )
-    if known is not None:
+    place = await _place(session, new.document_id, new.label)
+    if await _known(session, new.document_id, place, new.text) is not None:
         return None
     row = KbPhrasing(
         document_id=new.document_id,
-        label=new.label,
+        label=place,
         text=new.text,
         source=source,
-        actor=by[:40],
+        actor=by[:_ACTOR_CHARS],
         embedding=_to_bytes(vector),
         encoder=encoder_id,
     )
@@ -276,19 +369,52 @@ async def _put(
     return row.id
 
 
+async def _row(session: AsyncSession, phrasing_id: int) -> KbPhrasing:
+    row = await session.get(KbPhrasing, phrasing_id)
+    if row is None or row.source == _REMOVED:
+        raise PhrasingNotFound
+    return row
+
+
+async def _place(session: AsyncSession, document_id: str, label: str | None) -> str | None:
+    """The full name of a place. Raises DocumentNotFound, NoSuchPlace, PlaceNotPlain."""
+    document = await session.get(KbDocument, document_id)
+    if document is None:
+        raise DocumentNotFound(f"没有编号为 {document_id} 的文件。")
+    if label is None:
+        return None
+    known = (await _places(session, document_id)).get(document_id, [])
+    named = places.find(label, known)
+    if not named:
+        raise NoSuchPlace(document.title, label, known)
+    if len(named) > 1:
+        raise PlaceNotPlain(document.title, label, named)
+    return named[0]
+
+
+async def _known(session: AsyncSession, document_id: str, place: str | None, text: str) -> int | None:
+    """The phrasing of this text at a place; None where it has none."""
+    here = KbPhrasing.label.is_(None) if place is None else KbPhrasing.label == place
+    known: int | None = await session.scalar(
+        select(KbPhrasing.id).where(KbPhrasing.document_id == document_id, here, KbPhrasing.text == text, KEPT)
+    )
+    return known
+
+
 async def _places(session: AsyncSession, document_id: str | None) -> dict[str, list[str]]:
-    """The labels of each document with phrasings, or of one, in reading order."""
+    """The places of each document with phrasings, or of one, in reading order."""
     query = select(KbPassage.document_id, KbPassage.article).order_by(KbPassage.document_id, KbPassage.ordinal)
     if document_id is None:
         query = query.where(KbPassage.document_id.in_(select(KbPhrasing.document_id)))
     else:
         query = query.where(KbPassage.document_id == document_id)
-    found: dict[str, dict[str, None]] = {}
+    articles: dict[str, list[str | None]] = {}
     for row in await session.execute(query):
-        label = label_of(row.article)
-        if label is not None:
-            found.setdefault(row.document_id, {})[label] = None
-    return {id_: list(labels) for id_, labels in found.items()}
+        articles.setdefault(row.document_id, []).append(row.article)
+    return {
+        id_: list(dict.fromkeys(name for name in places.names(found) if name is not None))
+        for id_, found in articles.items()
+    }
 
 
 def _to_bytes(vector: Halves) -> bytes:

@@ -157,7 +157,7 @@ class Snapshot:
             self._starts.append(self._starts[-1] + len(segment))
         self.index = PassageIndex(parts)
         self.phrasings = phrasings
-        self._phrased = PhrasingIndex(phrasings, self._labels)
+        self._phrased = PhrasingIndex(phrasings, self._articles)
         self._owner_of = np.concatenate(owner_numbers) if owner_numbers else np.zeros(0, dtype=np.int32)
         self.regions = [name for name, _ in Counter(d.region for d in documents.values() if d.region).most_common()]
         """What the documents name as their region, the most frequent first."""
@@ -290,12 +290,12 @@ class Snapshot:
         """Whether the passages of a document are here, in the state that `keys` names."""
         return document_id in self._places
 
-    def _labels(self, document_id: str) -> tuple[int, Sequence[str | None]] | None:
-        """Where a document's passages begin, and their labels; None where it has none here."""
+    def _articles(self, document_id: str) -> tuple[int, Sequence[str | None]] | None:
+        """Where a document's passages begin, and their articles; None where it has none here."""
         if document_id not in self._places:
             return None
         number, start, _ = self._places[document_id]
-        return self._starts[number] + start, [passage.label for passage in self.passages_of(document_id)]
+        return self._starts[number] + start, [passage.article for passage in self.passages_of(document_id)]
 
     def _passage(self, position: int) -> Passage:
         number = bisect_right(self._starts, position) - 1

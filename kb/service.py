@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 
 from assistant.db.session import Database
-from kb import feedback, lifecycle, phrasing_files, store, versions
+from kb import feedback, lifecycle, phrasing_moves, phrasing_seed, store, versions
 from kb.answer import Answer, Calibration, Step, answer
 from kb.compare import Comparison, compare
 from kb.documents import FIELD_NAMES, Document, DocumentWithPassages, NewDocument, Status, today_in
@@ -26,7 +26,6 @@ from kb.index import Floats
 from kb.keeper import IndexKeeper
 from kb.lifecycle import Role
 from kb.passages import Piece, split
-from kb.phrasings import Phrasings
 from kb.rephrase import STEP, Rephraser
 from kb.search import NO_FILTERS, Encoder, Filters, Hit, Query, search_text
 from kb.versions import IMPORTED, SEEDED, Version, VersionInfo
@@ -258,7 +257,8 @@ class KnowledgeBase:
     async def seed(self, folder: Path) -> ImportReport:
         """Publish a city's entries that the database does not know yet; what staff changed or suspended stays.
 
-        Phrasings of these come from the folder "phrasings" beside, those of other documents there are left alone.
+        Phrasings for the city's entries come from the folder "phrasings" beside, and those of its rows that name a
+        document by its id; each is brought once, at whichever start finds it first (`kb.phrasing_seed`).
         """
         documents, refused = await asyncio.to_thread(read_folder, folder)
         async with self._db.read() as session:
@@ -267,8 +267,8 @@ class KnowledgeBase:
         report = await self.import_documents(new, publish=True, by=SEEDED)
         report.unchanged += len(known)
         report.refused += [Refusal(error.name, error.reason) for error in refused]
-        if new:
-            report.refused += await self._seed_phrasings(folder.with_name("phrasings"), new)
+        not_brought = await phrasing_seed.seed(self._db, self._encoder, folder.with_name("phrasings"), documents)
+        report.refused += [Refusal(name, reason) for name, reason in not_brought]
         return report
 
     async def add_draft(
@@ -284,7 +284,9 @@ class KnowledgeBase:
             await store.count_up(session)
             if not replace and checked.id in await store.hashes(session, [checked.id]):
                 raise DocumentExists()
+            was = await phrasing_moves.texts_of_places(session, checked.id)
             await store.put(session, checked, pieces, vectors, self._encoder.encoder_id, publish=False)
+            await phrasing_moves.follow(session, checked.id, was)
             await versions.keep(session, {checked.id: checked.text}, by)
         return await self._existing(checked.id)
 
@@ -312,7 +314,7 @@ class KnowledgeBase:
         """Take a step of the table in `kb.lifecycle`; it holds from the next question on.
 
         Args:
-            successor: id of the document that takes this one's place.
+            successor: id of the document that takes this one's place; it gets this one's phrasings, too.
             until: the last day in force of a document that expires or is superseded.
 
         Raises DocumentNotFound, MoveRefused (with the reason).
@@ -338,7 +340,10 @@ class KnowledgeBase:
                 end_before=end_before,
                 suspended_before=suspended_before,
             )
+            superseded = heir is not None and document.superseded_by != heir.id and moved.superseded_by == heir.id
             document = await store.move(session, document_id, moved, by)
+            if heir is not None and superseded:
+                await phrasing_moves.carry(session, document_id, heir.id)
         log.info("kb_status", document=document_id, operation=operation, status=document.status)
         return document
 
@@ -376,7 +381,9 @@ class KnowledgeBase:
             cut = await self._cut(new, stored if new.title == old.title else {})
         async with self._db.begin() as session:
             await store.count_up(session)
+            was = await phrasing_moves.texts_of_places(session, document_id)
             document = await store.rewrite(session, new, cut, encoder_id, base_version=base_version)
+            await phrasing_moves.follow(session, document_id, was)
             await versions.keep(session, {document_id: new.text}, by)
         log.info("kb_edited", document=document_id, version=document.version, passages=len(cut or ()))
         return document
@@ -415,6 +422,11 @@ class KnowledgeBase:
             after = await versions.version(session, document_id, new)
         return await asyncio.to_thread(compare, before.fields, before.text, after.fields, after.text)
 
+    async def revision(self) -> int:
+        """Another one whenever a document, a passage or a phrasing is another."""
+        async with self._db.read() as session:
+            return await store.revision(session)
+
     async def list_documents(self) -> list[Document]:
         """All documents, by title."""
         async with self._db.read() as session:
@@ -434,13 +446,6 @@ class KnowledgeBase:
             return DocumentWithPassages(document, await store.passages(session, document_id))
 
     # --- inside ----------------------------------------------------------------------------------------------------
-
-    async def _seed_phrasings(self, folder: Path, new: Sequence[NewDocument]) -> list[Refusal]:
-        id_of = {document.title: document.id for document in new}
-        rows, refused = await asyncio.to_thread(phrasing_files.read_folder, folder)
-        found = [row.for_document(id_of[row.title]) for row in rows if row.title in id_of]
-        report = await Phrasings(self._db, self._encoder).add_all(found, source="import", by=SEEDED)
-        return [Refusal(name, reason) for name, reason in [*refused, *report.refused]]
 
     async def _existing(self, document_id: str) -> DocumentWithPassages:
         found = await self.get(document_id)
@@ -502,6 +507,7 @@ class KnowledgeBase:
         async with self._db.begin() as session:
             await store.count_up(session)
             for document, pieces, vectors in changed:
+                was = await phrasing_moves.texts_of_places(session, document.id)
                 try:
                     outcome = await store.put(
                         session, document, pieces, vectors, self._encoder.encoder_id, publish=publish
@@ -509,6 +515,7 @@ class KnowledgeBase:
                 except KbError as error:
                     report.refused.append(Refusal(document.id, error.detail))
                     continue
+                await phrasing_moves.follow(session, document.id, was)
                 setattr(report, outcome, getattr(report, outcome) + 1)
                 report.passages += len(pieces) if outcome != "unchanged" else 0
                 if outcome != "unchanged":

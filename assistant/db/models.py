@@ -524,8 +524,9 @@ class KbCase(Base):
 class KbPhrasing(Base):
     """A question (masked) that a place of a document answers; it stays with the document from version to version.
 
-    `label`: the place, as `kb.documents.Passage.label`; None: the whole document. `source`: staff, import, unanswered,
-    hit_test. `embedding`: float16, little-endian, of `encoder`.
+    `label`: the place, with all headings above it (`kb.places`); None: the whole document. `source`: staff, import,
+    unanswered, hit_test, or removed: an imported one that staff have deleted, of which only a hash is left, so that the
+    next start does not bring it back. `embedding`: float16, little-endian, of `encoder`.
     """
 
     __tablename__ = "kb_phrasings"

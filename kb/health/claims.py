@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from kb.documents import Passage
 from kb.health.comparing import canonical, rarity
 from kb.health.facts import Fact, facts, without_facts
 from kb.health.finding import Entry, Quote
@@ -73,10 +74,19 @@ class Statement:
         return Quote.of(self.entry.document, self.entry.passages[self.position], self.text)
 
 
-def statements(entry: Entry, position: int) -> list[Statement]:
-    """The sentences of a passage that hold numbers, as they are compared."""
+def statements(entry: Entry, position: int, unread: list[int] | None = None) -> list[Statement]:
+    """The sentences of a passage that hold numbers, as they are compared.
+
+    One that cannot be read is left out, whatever the error, and the passage's id put into `unread`: a check of
+    everything must not end at one sentence.
+    """
     passage = entry.passages[position]
-    found = [(text, lead, before, facts(text)) for text, lead, before in _led(passage.text)]
+    found = []
+    for text, lead, before in _led(passage.text):
+        try:
+            found.append((text, lead, before, facts(text)))
+        except Exception:
+            _skipped(passage, unread)
     nearby = frozenset((fact.kind, fact.value) for *_, some in found for fact in some)
     # What "a breach of article 12" is fined with depends on that article, which is not in the sentence.
     usable = [
@@ -84,34 +94,51 @@ def statements(entry: Entry, position: int) -> list[Statement]:
         for one in found
         if one[3] and len(one[0]) <= _LONGEST and not _BY_ARTICLE.search(one[0]) and not _BY_BEFORE.search(one[0])
     ]
-    title = entry.document.title
-    heading = _ARTICLE.sub("", passage.article or "")
     result = []
     for text, lead, before, some in usable:
-        bare, under = without_facts(text, some), f"{heading}\n{lead}"
-        own = Bag.of(canonical(bare))
-        if own.weight < _LEAST_WEIGHT:
-            # "2025年7月1日起是每人每月800元": what it speaks of was said before.
-            bare = f"{without_facts(before, facts(before))}\n{bare}"
-            own = Bag.of(canonical(bare))
-            under = f"{before}\n{under}"
-        plain = folded(text)
-        clauses = [_clause(plain, fact) for fact in some]
-        result.append(
-            Statement(
-                entry,
-                position,
-                text,
-                some,
-                clauses,
-                own,
-                Bag.of(canonical(f"{bare}\n{under}\n{title}")),
-                _bag_of_title(title),
-                folded(f"{text}\n{under}\n{title}"),
-                nearby,
-            )
-        )
+        try:
+            result.append(_statement(entry, position, text, lead, before, some, nearby))
+        except Exception:
+            _skipped(passage, unread)
     return result
+
+
+def _skipped(passage: Passage, unread: list[int] | None) -> None:
+    if unread is not None:
+        unread.append(passage.id)
+
+
+def _statement(
+    entry: Entry,
+    position: int,
+    text: str,
+    lead: str,
+    before: str,
+    some: Sequence[Fact],
+    nearby: frozenset[tuple[str, str]],
+) -> Statement:
+    title = entry.document.title
+    heading = _ARTICLE.sub("", entry.passages[position].article or "")
+    bare, under = without_facts(text, some), f"{heading}\n{lead}"
+    own = Bag.of(canonical(bare))
+    if own.weight < _LEAST_WEIGHT:
+        # "2025年7月1日起是每人每月800元": what it speaks of was said before.
+        bare = f"{without_facts(before, facts(before))}\n{bare}"
+        own = Bag.of(canonical(bare))
+        under = f"{before}\n{under}"
+    plain = folded(text)
+    return Statement(
+        entry,
+        position,
+        text,
+        some,
+        [_clause(plain, fact) for fact in some],
+        own,
+        Bag.of(canonical(f"{bare}\n{under}\n{title}")),
+        _bag_of_title(title),
+        folded(f"{text}\n{under}\n{title}"),
+        nearby,
+    )
 
 
 @cache

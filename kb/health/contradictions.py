@@ -29,7 +29,11 @@ class Candidate:
 
 
 def contradictions(
-    entries: Sequence[Entry], *, encoder_id: str = "", this_year: int | None = None
+    entries: Sequence[Entry],
+    *,
+    encoder_id: str = "",
+    this_year: int | None = None,
+    unread: list[int] | None = None,
 ) -> Iterator[Finding]:
     """Contradictions among documents in force, each pair of sentences once.
 
@@ -37,9 +41,10 @@ def contradictions(
         encoder_id: which encoder the passages' vectors are of; if it is not the one that the weights were fitted with,
             words alone are compared, and less is found.
         this_year: what is said of a later year contradicts nothing that holds now.
+        unread: takes the passage's id of each sentence that could not be read.
     """
     best: dict[tuple[str, ...], tuple[float, Finding]] = {}
-    for candidate in candidates(entries, this_year=this_year):
+    for candidate in candidates(entries, this_year=this_year, unread=unread):
         value = margin(candidate.differing.features, encoder_id)
         if value >= 0:
             finding = _finding(candidate)
@@ -50,10 +55,12 @@ def contradictions(
     yield from (finding for _, finding in best.values())
 
 
-def candidates(entries: Sequence[Entry], *, this_year: int | None = None) -> Iterator[Candidate]:
+def candidates(
+    entries: Sequence[Entry], *, this_year: int | None = None, unread: list[int] | None = None
+) -> Iterator[Candidate]:
     """Differing numbers in sentences of near passages, less those that speak of another case."""
     places = [(entry, i) for entry in entries for i in range(len(entry.passages))]
-    stated = [statements(entry, i) for entry, i in places]
+    stated = [statements(entry, i, unread) for entry, i in places]
     speaking = [n for n, found in enumerate(stated) if found]
     if not speaking:
         return
@@ -66,8 +73,19 @@ def candidates(entries: Sequence[Entry], *, this_year: int | None = None) -> Ite
         alike = float(vectors[left] @ vectors[right])
         for a in stated[speaking[left]]:
             for b in stated[speaking[right]]:
-                for found in differing(a, b, alike, this_year=this_year):
+                for found in _compared(a, b, alike, this_year, unread):
                     yield Candidate(a, b, found)
+
+
+def _compared(
+    a: Statement, b: Statement, alike: float, this_year: int | None, unread: list[int] | None
+) -> list[Differing]:
+    try:
+        return list(differing(a, b, alike, this_year=this_year))
+    except Exception:
+        if unread is not None:
+            unread += [one.entry.passages[one.position].id for one in (a, b)]
+        return []
 
 
 def _finding(candidate: Candidate) -> Finding:

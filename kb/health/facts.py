@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kb.health.hours import days, hours
-from kb.health.numerals import NUMBER, number
+from kb.health.numerals import AMOUNT, NUMBER, amount, number
 from kb.text import folded
 
 __all__ = ["Fact", "facts", "number", "without_facts"]
@@ -58,9 +58,7 @@ _FROM_TO_AGE = re.compile(rf"满({_N})周?岁[^，。；,;]{{0,4}}(?:不满|未�
 _PERCENT = re.compile(rf"({_N})%|百分之({_N}(?:点{_N})?)|({_N})分之({_N})|千分之({_N})|({_N})‰")
 _DISCOUNT = re.compile(r"(\d(?:\.\d)?|[一二三四五六七八九]五?)折")
 _MONEY = r"(?:元|块钱|块|圆)"
-_AMOUNT = re.compile(
-    rf"({_N})\s*(?:(万|亿|千|百)\s*({_N})?)?\s*{_MONEY}(?:人民币)?(?:({_N})[角毛])?(?:/([^\s，。；、(),.;]{{1,5}}))?"
-)
+_AMOUNT = re.compile(rf"({AMOUNT})\s*{_MONEY}(?:人民币)?(?:({_N})[角毛])?(?:/([^\s，。；、(),.;]{{1,5}}))?")
 _TENTHS = re.compile(rf"({_N})[角毛](?:钱)?(?!度|色|落|形)")
 _WORKDAYS = re.compile(rf"(?:({_N})个?|(半)个?)(?:工作日|工作天)(?!早|上午|下午|中午|晚|\d)")
 _DURATION = re.compile(
@@ -165,9 +163,8 @@ class _Reading:
 
     def _amounts(self) -> None:
         for m in self._each(_AMOUNT):
-            value = number(m[1]) * {"亿": 1e8, "万": 1e4, "千": 1e3, "百": 1e2}.get(m[2] or "", 1.0)
-            value += (number(m[3]) if m[3] else 0.0) + (number(m[4]) / 10 if m[4] else 0.0)
-            self._amount(m.span(), value, m[5] or "")
+            value = amount(m[1]) + (number(m[2]) / 10 if m[2] else 0.0)
+            self._amount(m.span(), value, m[3] or "")
         for m in self._each(_TENTHS):
             self._amount(m.span(), number(m[1]) / 10, "")
 

@@ -8,10 +8,12 @@ import asyncio
 import os
 import pickle
 import sys
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
+from typing import IO
 
 from kb.documents import Document
 from kb.health.contradictions import contradictions
@@ -41,31 +43,36 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was found in the texts; `clusters` holds positions of questions."""
+    """What was found in the texts; `clusters` holds positions of questions, `unread` the passage's id of each sentence
+    that could not be read."""
 
     findings: list[Finding]
     clusters: list[list[int]]
+    unread: list[int] = field(default_factory=list)
 
 
 def look(material: Material) -> Seen:
     """Takes seconds to minutes of one core."""
     entries = material.entries
+    unread: list[int] = []
     found = chain(
-        contradictions(entries, encoder_id=material.encoder_id, this_year=material.today.year),
+        contradictions(entries, encoder_id=material.encoder_id, this_year=material.today.year, unread=unread),
         duplicates(entries),
         dead_references(entries, material.documents, material.today),
     )
-    return Seen(list(found), clusters(material.asked, material.centre))
+    return Seen(list(found), clusters(material.asked, material.centre), unread)
 
 
 async def look_elsewhere(material: Material) -> Seen:
     """`look` in a process of lower priority, which ends when this is cancelled. Raises RuntimeError if it fails."""
-    given = await asyncio.to_thread(pickle.dumps, material)
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "kb.health.look", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
+    # A file, not a pipe: the vectors of all passages are written out once and never copied in memory.
+    with tempfile.TemporaryFile() as given:
+        await asyncio.to_thread(_write, material, given)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kb.health.look", stdin=given, stdout=asyncio.subprocess.PIPE
+        )
     try:
-        written, _ = await child.communicate(given)
+        written, _ = await child.communicate()
     except BaseException:
         child.kill()
         await child.wait()
@@ -76,13 +83,19 @@ async def look_elsewhere(material: Material) -> Seen:
     return seen
 
 
+def _write(material: Material, file: IO[bytes]) -> None:
+    pickle.dump(material, file, protocol=pickle.HIGHEST_PROTOCOL)
+    file.flush()
+    file.seek(0)
+
+
 def _main() -> None:
     os.nice(_NICENESS)
     # Whatever a library prints must not get among what is written.
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     # Pickled by the process that started this one.
-    material = pickle.loads(sys.stdin.buffer.read())  # noqa: S301
+    material = pickle.load(sys.stdin.buffer)  # noqa: S301
     with answer:
         answer.write(pickle.dumps(look(material)))
 

@@ -1,4 +1,4 @@
-"""Phrasings whose place their document has no longer: they are kept, but found by nobody."""
+"""Phrasings whose place their document has no longer, or several times: they are kept, but found by nobody."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,18 +10,22 @@ _SHOWN = 5
 
 
 def dead_phrasings(phrasings: Sequence[Phrasing], documents: Mapping[str, Document]) -> Iterator[Finding]:
-    """A finding for each place that is gone. `documents`: those in force, by id; others are not looked at."""
+    """A finding for each place that is gone or not plain.
+
+    `documents`: those in force, by id; phrasings of others are not looked at.
+    """
     lost: dict[tuple[str, str], list[Phrasing]] = {}
     for one in phrasings:
         if not one.used and one.label is not None and one.document_id in documents:
             lost.setdefault((one.document_id, one.label), []).append(one)
     for (document_id, label), found in lost.items():
         document = documents[document_id]
+        state = "不止一处，分不清是哪一处" if found[0].several else "已不存在"
         yield Finding(
             "dead_phrasing",
             (document_id, label),
             (document_id,),
-            f"《{document.title}》：{len(found)} 个问法所指的条款“{label}”已不存在",
+            f"《{document.title}》：{len(found)} 个问法所指的条款“{label}”{state}",
             tuple(Quote(document_id, document.title, label, one.text) for one in found[:_SHOWN]),
             owner_of(document),
         )

@@ -42,11 +42,12 @@ _JITTER_S = 300.0
 _DOCUMENTS_AT_ONCE = 20
 _MOST_QUESTIONS = 3_000
 _ASKED_AGAIN = 3
+_IDS_LOGGED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """What a run found (`found`: by kind) and changed."""
+    """What a run found (`found`: by kind) and changed. `unread`: sentences with numbers that could not be compared."""
 
     found: dict[str, int]
     new: int
@@ -57,6 +58,7 @@ class HealthReport:
     passages: int
     questions: int
     seconds: float
+    unread: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -217,6 +219,8 @@ class Health:
         if not len(vectors):
             asked = []
         seen = await self._look(Material(entries, documents, today, asked, centre, self._encoder_id()))
+        if seen.unread:
+            log.warning("kb_health_unread", sentences=len(seen.unread), passages=sorted(set(seen.unread))[:_IDS_LOGGED])
         found = [*run_out(documents, today), *await self._never_hit(documents, today), *seen.findings]
         open_clusters = await self._still_unanswered(asked, seen.clusters)
         known = await self._known_clusters()
@@ -238,6 +242,7 @@ class Health:
             passages=len(vectors),
             questions=len(asked),
             seconds=round(time.monotonic() - clock, 2),
+            unread=len(seen.unread),
         )
         log.info("kb_health", **report.as_dict())
         return report

@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import func, select, update
+from structlog.testing import capture_logs
 
 from assistant.db.models import KbDocument, KbFinding, KbHits, KbUnanswered, now
 from assistant.db.session import Database
 from kb.answer_log import AnswerLog
 from kb.documents import Document, NewDocument, Passage
 from kb.errors import KbError
+from kb.health import claims
 from kb.health.contradictions import contradictions
 from kb.health.dates import never_hit, run_out
 from kb.health.duplicates import duplicates
-from kb.health.facts import facts
+from kb.health.facts import Fact, facts
 from kb.health.finding import Entry, Finding
 from kb.health.look import Material, Seen, look, look_elsewhere
 from kb.health.near import neighbours
@@ -74,6 +76,19 @@ def entry(id_: str, title: str, text: str, **fields: object) -> Entry:
         ("每公里多收4角。", [("元", "0.4")]),
         ("每年补贴2.4万元。", [("元每月", "2000")]),
         ("一次给予一万二千元。", [("元", "12000")]),
+        ("一次性补贴1万5千元。", [("元", "15000")]),
+        ("一次性补贴1万五千元。", [("元", "15000")]),
+        ("奖励3万2元。", [("元", "32000")]),
+        ("奖励三万二元。", [("元", "32000")]),
+        ("奖励1万1块钱。", [("元", "11000")]),
+        ("罚款2千5百元。", [("元", "2500")]),
+        ("罚款2千5元。", [("元", "2500")]),
+        ("罚款1万零500元。", [("元", "10500")]),
+        ("罚款一百零五元。", [("元", "105")]),
+        ("投资1亿2千万元。", [("元", "120000000")]),
+        ("投资1亿 2千万元。", [("元", "120000000")]),
+        ("投资两千五百万元。", [("元", "25000000")]),
+        ("起付线5百元，封顶1,500元。", [("元", "1500"), ("元", "500")]),
         ("月最低工资标准为2100元。", [("元每月", "2100")]),
         ("每户每年用水180立方米以内。", [("立方米每月", "15")]),
         ("最多领一年半。", [("时长", "540")]),
@@ -586,6 +601,34 @@ async def test_the_look_runs_in_a_process_of_its_own() -> None:
     seen = await look_elsewhere(material)
     assert seen == look(material)
     assert [finding.kind for finding in seen.findings] == ["contradiction", "duplicate"]
+
+
+async def test_a_sentence_that_cannot_be_read_is_left_out_and_counted(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await nights.kb.import_documents(
+        [
+            NewDocument(id="a", title="护照收费", text="普通护照每本收费120元。加急护照每本收费300元。"),
+            NewDocument(id="b", title="护照收费标准", text="普通护照每本收费160元。"),
+        ],
+        publish=True,
+    )
+
+    def broken(text: str) -> list[Fact]:
+        if "加急" in text:
+            raise ValueError(text)
+        return facts(text)
+
+    monkeypatch.setattr(claims, "facts", broken)
+    with capture_logs() as logs:
+        tasks = await nights.check("contradiction")
+    assert [task.kind for task in tasks] == ["contradiction"]
+    assert nights.health.last is not None and nights.health.last[1].unread == 1
+    found = await nights.kb.get("a")
+    assert found is not None
+    (told,) = [entry for entry in logs if entry["event"] == "kb_health_unread"]
+    assert (told["sentences"], told["passages"]) == (1, [found.passages[0].id])
+    assert "加急" not in str(logs)
 
 
 async def test_a_process_that_fails_is_an_error_and_changes_no_task(nights: Nights) -> None:

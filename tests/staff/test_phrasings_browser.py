@@ -49,7 +49,36 @@ def test_an_editor_adds_and_deletes_a_phrasing(open_as: Open, workbench: Workben
     assert audited(workbench, "kb.phrasing_remove") > 0
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_those_whose_place_is_gone_are_put_to_another(open_as: Open, workbench: Workbench, width: int) -> None:
+    with sqlite3.connect(workbench.database, timeout=30) as database:
+        database.execute("DELETE FROM kb_phrasings")
+        for text in ("房租能拿那个钱交不", "租房咋提钱"):
+            (vector,) = PairEncoder().embed([text], "query")
+            database.execute(
+                "INSERT INTO kb_phrasings (document_id, label, text, source, actor, created_at, embedding, encoder)"
+                " VALUES ('rent', '第九条', ?, 'staff', 'editor', '2026-11-22 08:00:00.000000', ?, ?)",
+                (text, vector.astype("<f2").tobytes(), PairEncoder.encoder_id),
+            )
+    page = open_as("editor", width)
+    page.goto("/staff/knowledge/rent")
+    expect(page.get_by_text("条款已不存在，没有用到")).to_be_visible()
+    page.get_by_role("button", name="改到这一条").click()
+    expect(page.get_by_text("请先选这些问法该写在哪一条。")).to_be_visible()
+    page.get_by_role("combobox", name="“第九条”的问法改写在哪一条").click()
+    page.get_by_role("option", name="第二条").click()
+    picture(page, f"phrasings-lost-{width}")
+    fits(page)
+    page.get_by_role("button", name="改到这一条").click()
+    expect(page.get_by_text("已改写 2 个问法的位置")).to_be_visible()
+    expect(page.get_by_text("条款已不存在，没有用到")).to_have_count(0)
+    assert {(document, label) for document, label, _, _ in stored(workbench)} == {("rent", "第二条")}
+    assert audited(workbench, "kb.phrasing_move") > 0
+
+
 def test_a_tried_question_is_kept_at_the_hit(open_as: Open, workbench: Workbench) -> None:
+    with sqlite3.connect(workbench.database, timeout=30) as database:
+        database.execute("DELETE FROM kb_phrasings")
     page = open_as("editor")
     page.get_by_label("问题", exact=True).fill(RENT)
     page.get_by_role("button", name="提问").click()
@@ -83,14 +112,22 @@ def test_unanswered_questions_are_put_to_a_place(open_as: Open, workbench: Workb
     finding = page.get_by_role("article").filter(has_text="没有找到答案")
     finding.get_by_role("button", name="归到已有条款").click()
     dialog = page.get_by_role("dialog")
-    for question in asked:
-        expect(dialog.get_by_text(question)).to_be_visible()
+    expect(dialog.get_by_text("问法一直保存，直到有人删除")).to_be_visible()
+    first, second = (dialog.get_by_label(f"第 {n} 句") for n in (1, 2))
+    assert {first.input_value(), second.input_value()} == set(asked)
     picture(page, "phrasings-assign")
+    before = audited(workbench, "kb.phrasing_add")
+    second.fill("王师傅13812345678，屋里冷冰冰的")
     dialog.get_by_role("combobox", name="条款").click()
     page.get_by_role("option", name="第二条").click()
+    dialog.get_by_role("button", name="保存问法").click()
+    expect(page.get_by_text("第 2 句里还有电话、证件或银行卡号码（138****5678），请删去后再保存。")).to_be_visible()
+    assert (stored(workbench), audited(workbench, "kb.phrasing_add")) == ([], before)
+    second.fill("屋里冷冰冰的")
+    kept = [first.input_value(), "屋里冷冰冰的"]
     dialog.get_by_role("button", name="保存问法").click()
     expect(page.get_by_text("已记下 2 个问法，这一条标为已处理。")).to_be_visible()
     expect(finding).to_have_count(0)
     found = stored(workbench)
-    assert sorted(text for _, _, text, _ in found) == sorted(asked)
+    assert [text for _, _, text, _ in found] == kept
     assert {(document, label, source) for document, label, _, source in found} == {("rent", "第二条", "unanswered")}

@@ -73,10 +73,11 @@ async def knowledge_page(request: Request) -> None:
 
 
 class DocumentList:
-    """The list with its filters; drawn anew only when it changed."""
+    """The list with its filters; read anew only where the base, the day or a filter is another."""
 
     def __init__(self, visit: Visit) -> None:
         self.visit = visit
+        self._seen: object = None
         self._shown: object = None
 
     def open(self) -> None:
@@ -92,22 +93,29 @@ class DocumentList:
         self._table = box()
 
     async def refresh(self) -> None:
+        kb = self.visit.services.kb
         words = (self._words.value or "").strip().lower()
+        # Before the documents: what changes in between is seen the next time. Validity depends on the day.
+        seen = (await kb.revision(), kb.today(), self._status.value, words)
+        if seen == self._seen:
+            return
         found = [
             document
-            for document in await self.visit.services.kb.list_documents()
+            for document in await kb.list_documents()
             if (not self._status.value or document.status == self._status.value)
             and words in f"{document.title} {document.document_number or ''} {document.issuer or ''}".lower()
         ]
         # What an editor is working on comes first.
         found.sort(key=lambda d: (d.status != "draft", d.title))
         rows = found[:SHOWN]
-        if (rows, len(found)) == self._shown:
+        self._seen = seen
+        shown = (rows, len(found), kb.today())
+        if shown == self._shown:
             return
-        self._shown = (rows, len(found))
+        self._shown = shown
         self._table.clear()
         with self._table:
-            _table(rows, len(found), self.visit.services.kb.today())
+            _table(rows, len(found), kb.today())
 
 
 def _table(documents: list[Document], total: int, today: date) -> None:
