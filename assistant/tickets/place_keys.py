@@ -297,8 +297,11 @@ _NAME = re.compile(
     rf"|(?P<area>(?:(?:{_ROAD_END})?(?:{_GENERIC})|(?:{_ROAD_END})?(?:{_AREA_END}))+)"
     rf"|(?P<road>{_ROAD_END}))"
 )
+# 陇海高架, 陇海路高架桥 and 陇海路 are one road, 北三环高架 is 北三环.
+_ELEVATED = re.compile(r"(?<=[环路街道])高架(?:路|桥)?")
+_ELEVATED_ROAD = re.compile(r"(?<=[\u4e00-\u9fff]{2})(?<![环路街道的在到从下上是个座条处过])高架(?:路|桥)?")
 _HIGHWAY = re.compile(r"(?<![A-Z\d])[GSXY]\d{3}(?!\d)")
-_NO_ROAD = re.compile(r"(?:铁|公|马|道|主|辅|小|大|走|堵|修|那条|这条|\d+|[A-Z]\d+)路")
+_NO_ROAD = re.compile(r"(?:十字|丁字|三岔|岔|铁|公|马|道|主|辅|小|大|走|堵|修|那条|这条|\d+|[A-Z]\d+)路")
 _STRIP_GENERIC = re.compile(rf"(?:{_GENERIC})+$")
 _STRIP_STREET = re.compile(rf"(?:{_STREET_END})+$")
 _TRIPLE = re.compile(r"(?<![\d-])(\d{1,3})-(\d{1,2})-(\d{3,4})(?!\d)")
@@ -312,7 +315,7 @@ _HOUSE = re.compile(rf"附?(\d{{1,4}})(?:[-之]\d{{1,3}})?号(大?院)?(?!{_NO_H
 _ROAD_HOUSE = re.compile(rf"([\u4e00-\u9fff\d]{{1,5}}?(?:{_ROAD_END}))附?(\d{{1,4}})号(?!线|楼)")
 _LEFT_OUT = re.compile(
     r"地铁(?:\d{1,2}号线)?站?|(?<=公园)站|(?:东|西|南|北|正|后|前|大)*(?:门口|门外|门前|门卫|大门|侧|[东西南北]头|墙外|对面|附近|旁边|旁|路段|"
-    r"院内|院里|楼下|楼上|楼顶|沿街|底商|商铺|以[东西南北]|出入口|[A-Z\d]口)"
+    r"院内|院里|楼下|楼上|楼顶|邻居家?|沿街|底商|商铺|以[东西南北]|出入口|[A-Z\d]口)"
     r"|(?<=[东西南北])门|(?<=[路街道])(?:交叉)?口|(?<=[路街道])(?:[东西南北]段)?(?:与|和)|\d+层|\d{3,4}室?"
 )
 _TAIL = re.compile(r"^(?:的|在|位于|这边|那边|那儿|这儿)+|(?:的|上|里|内|外|口|处|段|边|那边|那儿)+$")
@@ -425,6 +428,7 @@ def _plain(text: str) -> str:
         while (at := heard.find(sound(ending), at + 1)) >= 0:
             if text[at : at + 2] != "校区":
                 text = text[:at] + ending + text[at + len(ending) :]
+    text = _ELEVATED_ROAD.sub("路", _ELEVATED.sub("", text))
     return _NUMERAL.sub(lambda match: str(_value(match[0])), text)
 
 

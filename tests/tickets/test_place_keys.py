@@ -138,3 +138,25 @@ def test_keys_begin_with_what_tells_most(city: City) -> None:
 def test_names_are_taken_out_of_the_text(city: City) -> None:
     where = spot(city, "二七区绿城社区3号楼")
     assert without_names("绿程社区停水了", where) == "社区停水了"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("文化路十字路口", "文化路"),
+        ("文化路农业路十字路口", "文化路与农业路交叉口"),
+        ("陇海高架", "陇海路高架桥"),
+        ("北三环高架", "北三环"),
+        ("锦绣花园楼上邻居家", "锦绣花园3号楼"),
+    ],
+)
+def test_said_otherwise_is_no_other_place(city: City, one: str, other: str) -> None:
+    for first, second in ((one, other), (other, one)):
+        compared = compare(spot(city, first), spot(city, second), narrow=False)
+        assert compared.relation in (Relation.SAME, Relation.CONTAINS) and compared.likeness == 1
+
+
+def test_a_crossing_is_no_road_and_neighbours_are_no_estate(city: City) -> None:
+    assert spot(city, "文化路十字路口").roads == {sound("文化路")}
+    assert spot(city, "陇海高架桥上").roads == {sound("陇海路")}
+    assert spot(city, "锦绣花园楼上邻居家").titles == spot(city, "锦绣花园").titles
