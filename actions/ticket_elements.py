@@ -19,7 +19,7 @@ SKIP = "跳过"
 
 # An inquiry is answered, praise is passed on: nothing is missing for that.
 _ASKED_TYPES = ("投诉", "求助", "举报")
-_ANSWER_CHARS = 60
+_ANSWER_CHARS, _AROUND_AN_ANSWER = 60, 3
 _MEASURED = ("number", "money", "date")
 _DETAILS = {"place", "phone", "name", "time"}
 _INTENTS_OF_AN_ANSWER = {
@@ -117,9 +117,10 @@ def take(turn: Turn, services: ActionServices, reply: Reply) -> bool:
     state = _state(slots)
     text = reading.trim(turn.text)
     told = {} if _asks_back(text) else said(elements, turn.text, turn.heard.entities)
-    if element.code not in told and _tells_only_details(turn, element):
+    elsewhere = _tells_only_others(text, told, element, _told(slots, elements))
+    if element.code not in told and (elsewhere or _tells_only_details(turn, element)):
         _keep_place(turn, reply)
-        if not reply.events:
+        if not reply.events and not elsewhere:
             return False
         _keep(reply, state, told)
         reply.ask(f"好的，记下了。{element.question}", SKIP, choices=element.values)
@@ -150,6 +151,15 @@ def _tells_only_details(turn: Turn, element: Element) -> bool:
     if place and reading.is_only_a_house(place):
         return False
     return bool(found) and not reading.may_tell_a_matter(reading.beside(heard, found))
+
+
+def _tells_only_others(text: str, told: Mapping[str, str], element: Element, known: Mapping[str, str]) -> bool:
+    """Whether a reply to a question for text is the answer to others: "一共十二万", when the company was asked for."""
+    if element.kind != "text" or not told.keys() - known.keys():
+        return False
+    for words in sorted(told.values(), key=len, reverse=True):
+        text = text.replace(words, "")
+    return len(_LETTERS.findall(text)) <= _AROUND_AN_ANSWER
 
 
 def _keep_place(turn: Turn, reply: Reply) -> None:

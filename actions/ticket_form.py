@@ -219,6 +219,8 @@ async def start(turn: Turn, services: ActionServices, reply: Reply) -> None:
 
 def _says_what_happened(heard: Heard) -> bool:
     told = heard.intent != "inform_place" and not reading.holds_only(heard, told_at_once.DETAILS)
+    if heard.intent == "inform_contact":  # 免贵姓李，叫我老李就行
+        told = told and reading.tells_plainly(reading.beside(heard, told_at_once.DETAILS))
     return told and reading.says_what_happened(heard.text)
 
 
@@ -474,11 +476,12 @@ def _is_another_matter(turn: Turn) -> bool:
 
 
 def _tells_more(turn: Turn) -> bool:
-    """Whether a reply is to be added to the account; where a number or a yes was asked for, a few words are enough."""
+    """Whether a reply is to be added to the account; a few words are enough where they tell what was not asked for."""
     if len(turn.text) >= _TELLS_MORE_CHARS:
         return True
     beside = reading.beside(turn.heard, told_at_once.DETAILS)
-    short = turn.asked in ("contact", "confirmed") and turn.text not in BUTTONS and len(beside) >= _TELLS_A_LITTLE_CHARS
+    other = turn.asked in ("contact", "confirmed") or (turn.asked == "place" and turn.intent == "file_request")
+    short = other and turn.text not in BUTTONS and len(beside) >= _TELLS_A_LITTLE_CHARS
     about_numbers = reading.offers_another_number(turn.text) or reading.asks_why_a_number(turn.text)
     return short and not about_numbers and reading.says_what_happened(beside) and reading.may_tell_a_matter(beside)
 

@@ -500,6 +500,19 @@ async def test_a_place_told_with_its_matter_is_a_request(talk: Talk) -> None:
         assert words in answer
 
 
+async def test_who_introduces_themselves_is_asked_what_happened(talk: Talk) -> None:
+    answer = await talk.say("免贵姓李，叫我老李就行", "inform_contact", name="老李", category=MUNICIPAL)
+    assert "发生了什么" in answer and "我记下了" not in answer
+    assert "哪里" in await talk.say("下水道堵了三天了", "file_request", category=MUNICIPAL)
+
+
+async def test_what_is_told_beside_the_place_is_kept(talk: Talk) -> None:
+    await talk.say("物业什么都不管", "file_request", category=HOUSING)
+    await talk.say("经三路12号楼下水道堵了三天了", "file_request", category=MUNICIPAL, place="经三路12号楼")
+    answer = await talk.say("匿名")
+    assert "地点：经三路12号楼" in answer and "补充：经三路12号楼下水道堵了三天了" in answer
+
+
 async def test_a_place_with_its_matter_answers_what_happened(talk: Talk) -> None:
     assert "发生了什么" in await talk.say("我要投诉", "file_request")
     talk.services.reader.teach("楼下水道堵了", "file_request", category=MUNICIPAL)

@@ -60,6 +60,16 @@ async def test_a_company_that_the_model_marked_is_not_asked_for(talk: Talk) -> N
     assert draft(talk).elements["employer"] == "宏图"
 
 
+async def test_a_sum_is_no_company(talk: Talk) -> None:
+    told = "金水区有人拖欠我们八个人三个月工资"
+    assert "哪个公司" in await talk.say(told, "file_request", category=WAGES, place="金水区")
+    answer = await talk.say("一共十二万", "inform_detail")
+    assert "记下了" in answer and "哪个公司" in answer
+    assert "联系电话" in await talk.say("宏图劳务", "inform_detail")
+    answer = await talk.say("匿名")
+    assert "单位：宏图劳务" in answer and "欠薪金额：十二万" in answer
+
+
 @pytest.mark.parametrize(
     ("words", "intent"),
     [
