@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rapidfuzz import fuzz
+
 from kb.documents import Document
 from kb.errors import KbError
 from kb.phrasings import NewPhrasing
@@ -12,6 +14,7 @@ from kb.text import storable
 
 Refused = tuple[str, str]
 """File and line, and why, in Chinese."""
+_SAME_TITLE = 50  # rapidfuzz ratio
 _KEYS = ("docid", "title", "label", "question", "document_number")
 
 
@@ -84,8 +87,8 @@ def read_folder(folder: Path) -> tuple[list[Row], list[Refused]]:
 def placed(rows: Sequence[Row], documents: Sequence[Document]) -> Placed:
     """The rows with their documents: by id, or, where the id is none of here, by title and document number.
 
-    An id that is here but belongs to a document of another title is refused where the title is here, too: ids of
-    another installation may be the same by chance.
+    An id that is here but belongs to a document of another title is refused, unless the titles are like each
+    other or the document number is the same: ids of another installation may be the same by chance.
     """
     result = Placed()
     by_id = {document.id: document for document in documents}
@@ -96,7 +99,7 @@ def placed(rows: Sequence[Row], documents: Sequence[Document]) -> Placed:
     for row in rows:
         titled = _of_number(row.number, by_title.get(row.title or "", []))
         known = by_id.get(row.docid or "")
-        if known is not None and titled and known not in titled:
+        if known is not None and _is_another(known, row):
             both = f"编号 {known.id} 在这里是《{known.title}》，不是《{row.title}》"
             result.refused.append((row.name, f"{both}，请改 docid 或 title。"))
         elif known is not None:
@@ -116,6 +119,13 @@ def placed(rows: Sequence[Row], documents: Sequence[Document]) -> Placed:
             result.refused.append((row.name, _not_here(row)))
     result.matched = list(matched.values())
     return result
+
+
+def _is_another(document: Document, row: Row) -> bool:
+    if row.number and document.document_number:
+        return row.number != document.document_number
+    # Titles are corrected now and then.
+    return row.title is not None and fuzz.ratio(row.title, document.title) < _SAME_TITLE
 
 
 def _of_number(number: str | None, titled: Sequence[Document]) -> Sequence[Document]:

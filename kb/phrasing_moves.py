@@ -1,5 +1,6 @@
 """What becomes of phrasings when their document is rewritten, or another takes its place."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Select, select
@@ -9,7 +10,7 @@ from assistant.db.models import KbPassage, KbPhrasing, now
 from kb import places
 from kb.phrasings import KEPT
 
-# Behind the name of a place that is gone, where another place has that name now.
+# Behind the name of a place that is gone, where another has that name or may have it one day.
 _FORMER = "（原）"
 
 
@@ -23,7 +24,8 @@ async def texts_of_places(session: AsyncSession, document_id: str) -> dict[str, 
 async def follow(session: AsyncSession, document_id: str, was: Mapping[str, str]) -> None:
     """Let the phrasings of a document that was rewritten in this transaction follow their places.
 
-    `was`: `texts_of_places` before. One whose place is nowhere stays with its name, marked where that is another's now.
+    `was`: `texts_of_places` before. One whose place is nowhere keeps its name, marked where it
+    may be another's.
     """
     rows = list(await session.scalars(_labelled(document_id))) if was else []
     targets = await _targets(session, rows, was, document_id)
@@ -70,12 +72,15 @@ async def _targets(
     if not plain:
         return {}
     texts = await _texts(session, document_id)
-    moved = places.moved(was, texts, list(dict.fromkeys(plain.values())))
-    targets: dict[str | None, str] = {}
-    for label, place in plain.items():
-        gone = f"{place[: places.MAX_CHARS - len(_FORMER)]}{_FORMER}" if places.find(place, texts) else place
-        targets[label] = moved[place] or gone
-    return targets
+    moved = await asyncio.to_thread(places.moved, was, texts, list(dict.fromkeys(plain.values())))
+    return {label: moved[place] or _former(place, texts) for label, place in plain.items()}
+
+
+def _former(place: str, now_there: Mapping[str, str]) -> str:
+    """A name for what is gone: a heading that comes back is the same, a number may be another article's one day."""
+    if not places.is_article(place) and not places.find(place, now_there):
+        return place
+    return f"{place[-(places.MAX_CHARS - len(_FORMER)) :]}{_FORMER}"
 
 
 async def _texts(session: AsyncSession, document_id: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The phrasings that come with a city: each is brought once, and not again where staff removed it.
 
-What was brought is read from the phrasings themselves (`Phrasings.ever_had`), so that a start that is killed anywhere
+What was brought is read from the phrasings themselves (`Phrasings.had`), so that a start that is killed anywhere
 is taken up by the next one, and a city that is older than its file of phrasings gets them, too.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from assistant.db.session import Database
-from kb import phrasing_files, store
+from kb import phrasing_files, places, store
 from kb.documents import Document, NewDocument
 from kb.phrasing_files import Refused, Row
 from kb.phrasings import NewPhrasing, Phrasings, digest
@@ -33,20 +33,22 @@ async def seed(db: Database, encoder: Encoder, folder: Path, entries: Sequence[N
         return []
     titles = {entry.title for entry in entries}
     everything = await _documents(db)
-    own = [replace(everything[entry.id], title=entry.title) for entry in entries if entry.id in everything]
-    by_title = phrasing_files.placed([row for row in rows if not row.docid and row.title in titles], own)
-    by_id = phrasing_files.placed([row for row in rows if row.docid], list(everything.values()))
+    # Under the titles that they came with, whatever staff call them today.
+    own = {entry.id: replace(everything[entry.id], title=entry.title) for entry in entries if entry.id in everything}
+    by_title = phrasing_files.placed([row for row in rows if not row.docid and row.title in titles], list(own.values()))
+    by_id = phrasing_files.placed([row for row in rows if row.docid], list((everything | own).values()))
     _tell_of_the_unknown(by_id.unknown, folder)
     phrasings = Phrasings(db, encoder)
     new = await _never_brought(phrasings, [*by_title.found, *by_id.found])
-    report = await phrasings.add_all(new, source="import", by=SEEDED)
+    good, lost = await _placeable(phrasings, new)
+    report = await phrasings.add_all(good, source="import", by=SEEDED)
     if refused:
         remedy = f"`minsheng kb phrasings import` of the files in {folder} says what is wrong with each line"
         log.warning("kb_phrasings_unreadable", lines=len(refused), remedy=remedy)
-    if report.added or report.refused:
+    if report.added or lost:
         # Staff may have changed an entry so that it has the place no longer.
-        log.info("kb_phrasings_seeded", added=report.added, without_place=len(report.refused))
-    return [*refused, *by_title.refused, *by_id.refused, *report.refused]
+        log.info("kb_phrasings_seeded", added=report.added, without_place=len(lost))
+    return [*refused, *by_title.refused, *by_id.refused, *lost, *report.refused]
 
 
 def _tell_of_the_unknown(rows: Sequence[Row], folder: Path) -> None:
@@ -69,11 +71,28 @@ def _tell_of_the_unknown(rows: Sequence[Row], folder: Path) -> None:
 
 
 async def _never_brought(phrasings: Phrasings, found: Sequence[NewPhrasing]) -> list[NewPhrasing]:
-    keys = [(new.document_id, digest(new.text)) for new in found]
+    """Those that the documents lack, less the questions that staff removed there, wherever in the document."""
+    keys = {(new.document_id, new.label, digest(new.text)): new for new in found}
     # A question may stand at several places of a document.
-    wanted = Counter(keys)
-    had = await phrasings.ever_had(list({document_id for document_id, _ in keys}))
-    return [new for new, key in zip(found, keys, strict=True) if had.get(key, 0) < wanted[key]]
+    wanted = Counter((document_id, text) for document_id, _, text in keys)
+    kept, removed = await phrasings.had(list({document_id for document_id, _, _ in keys}))
+    return [
+        new
+        for (document_id, _, text), new in keys.items()
+        if (document_id, text) not in removed and kept[document_id, text] < wanted[document_id, text]
+    ]
+
+
+async def _placeable(phrasings: Phrasings, found: Sequence[NewPhrasing]) -> tuple[list[NewPhrasing], list[Refused]]:
+    """Without those whose place staff have renamed, so that they cost nothing at every start."""
+    known = {id_: await phrasings.places(id_) for id_ in {new.document_id for new in found}}
+    good, refused = [], []
+    for new in found:
+        if new.label is None or len(places.find(new.label, known[new.document_id])) == 1:
+            good.append(new)
+        else:
+            refused.append((new.name or new.text, f"文件里没有“{new.label}”，或者不止一处。"))
+    return good, refused
 
 
 async def _documents(db: Database) -> dict[str, Document]:

@@ -7,6 +7,7 @@ there any more is kept, not used, and a finding of the health check.
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -199,11 +200,7 @@ class Phrasings:
         """Raises PhrasingNotFound."""
         async with self._db.begin() as session:
             await store.count_up(session)
-            row = await _row(session, phrasing_id)
-            if row.source == "import":
-                row.source, row.text, row.embedding = _REMOVED, digest(row.text), b""
-            else:
-                await session.delete(row)
+            await _take_away(session, await _row(session, phrasing_id))
 
     async def attach(self, ids: Sequence[int], label: str | None, *, by: str) -> int:
         """Put phrasings to another place of their document; returns how many. What the place has already goes.
@@ -217,7 +214,7 @@ class Phrasings:
                 place = await _place(session, row.document_id, label or None)
                 known = await _known(session, row.document_id, place, row.text)
                 if known is not None and known != id_:
-                    await session.delete(row)
+                    await _take_away(session, row)
                 else:
                     row.label, row.actor, row.created_at = place, by[:_ACTOR_CHARS], now()
                 await session.flush()
@@ -233,21 +230,32 @@ class Phrasings:
         async with self._db.read() as session:
             return (await _places(session, document_id)).get(document_id, [])
 
-    async def ever_had(self, document_ids: Sequence[str]) -> dict[tuple[str, str], int]:
-        """How often each document has, or had by import before it was removed, a question: (id, `digest`) → count."""
-        found: dict[tuple[str, str], int] = {}
+    async def had(self, document_ids: Sequence[str]) -> tuple[Counter[tuple[str, str]], set[tuple[str, str]]]:
+        """How often each document has a question, and what it had by import before that was removed: (id, `digest`)."""
+        kept: Counter[tuple[str, str]] = Counter()
+        removed: set[tuple[str, str]] = set()
         async with self._db.read() as session:
             for start in range(0, len(document_ids), _IDS_AT_ONCE):
                 some = document_ids[start : start + _IDS_AT_ONCE]
                 query = select(KbPhrasing.document_id, KbPhrasing.source, KbPhrasing.text)
                 for row in await session.execute(query.where(KbPhrasing.document_id.in_(some))):
-                    key = row.document_id, row.text if row.source == _REMOVED else digest(row.text)
-                    found[key] = found.get(key, 0) + 1
-        return found
+                    if row.source == _REMOVED:
+                        removed.add((row.document_id, row.text))
+                    else:
+                        kept[row.document_id, digest(row.text)] += 1
+        return kept, removed
 
     async def _embedded(self, found: Sequence[NewPhrasing]) -> Halves:
         vectors = await asyncio.to_thread(self._encoder.embed, [new.text for new in found], "query")
         return vectors.astype(np.float16)
+
+
+async def _take_away(session: AsyncSession, row: KbPhrasing) -> None:
+    """Of an imported one a mark is left, so that no start brings it again."""
+    if row.source == "import":
+        row.source, row.text, row.embedding = _REMOVED, digest(row.text), b""
+    else:
+        await session.delete(row)
 
 
 def numbers_in(text: str) -> list[str]:

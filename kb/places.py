@@ -1,7 +1,8 @@
 """Places of a document that something can be attached to: an article, or a heading with all headings above it."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from rapidfuzz import fuzz, process
 
@@ -12,8 +13,10 @@ _ARTICLE = re.compile(r"第[〇零一二三四五六七八九十百千两0-9０-
 _NTH = re.compile(r"（第 \d+ 处）$")
 # Shorter texts ("无。") are the same by chance.
 _TELLING_CHARS = 12
-# rapidfuzz ratios: from when on a text is taken for a changed one, and up to when another may be the better heir.
-_CHANGED, _HARDLY_THE_SAME = 70, 50
+# rapidfuzz ratios: from when on a text is taken for a changed one of another name, the least for an article of the same
+# number, and what the same name is worth.
+_CHANGED, _SAME_MATTER, _NAME = 70, 40, 8
+_COMPARED_CHARS = 600  # comparing takes time with the square of it
 
 
 def names(articles: Sequence[str | None]) -> list[str | None]:
@@ -42,9 +45,14 @@ def find(label: str, places: Collection[str]) -> list[str]:
     if label in places:
         return [label]
     last = label_of(label)
-    if last != label and not _ARTICLE.fullmatch(last or ""):
+    if last != label and not is_article(label):
         return [place for place in places if _NTH.sub("", place) == label]
     return [place for place in places if label_of(_NTH.sub("", place)) == last]
+
+
+def is_article(place: str) -> bool:
+    """Whether a number is all that the innermost part tells."""
+    return _ARTICLE.fullmatch(label_of(_NTH.sub("", place)) or "") is not None
 
 
 def texts(pieces: Sequence[tuple[str | None, str]]) -> dict[str, str]:
@@ -60,10 +68,10 @@ def texts(pieces: Sequence[tuple[str | None, str]]) -> dict[str, str]:
 
 
 def moved(before: Mapping[str, str], after: Mapping[str, str], wanted: Collection[str]) -> dict[str, str | None]:
-    """Where places of one text are in another: a place with the same words, else the one of the same name.
+    """Where places of one text are in another: a place with the same words, else the one most like it, of the same name
+    if in doubt. None: it is nowhere, as far as can be told.
 
-    A name that now belongs to what was another place, as when an article was put in before, does not count; then the
-    place whose words are most alike does. None: it is nowhere.
+    Each place has one heir at most: of an article that was cut in two parts or joined with the next, somebody decides.
 
     Args:
         before, after: place → its text (`texts`).
@@ -71,37 +79,48 @@ def moved(before: Mapping[str, str], after: Mapping[str, str], wanted: Collectio
     """
     same = _unchanged(before, after)
     taken = set(same.values())
-    left = {place: text for place, text in after.items() if place not in taken}
-    found: dict[str, str | None] = {}
-    for place in wanted:
-        if place in same:
-            found[place] = same[place]
-            continue
-        text = before[place]
-        best = process.extractOne(text, left, scorer=fuzz.ratio, score_cutoff=_CHANGED)
-        if best is not None and (place not in left or fuzz.ratio(text, left[place]) < _HARDLY_THE_SAME):
-            found[place] = best[2]
-        else:
-            found[place] = _of_the_same_name(place, left)
+    left = {place: text[:_COMPARED_CHARS] for place, text in after.items() if place not in taken}
+    found: dict[str, str | None] = {place: same.get(place) for place in wanted}
+    likely = [
+        (score, place, heir) for place in wanted if place not in same for heir, score in _heirs(place, before, left)
+    ]
+    for _, place, heir in sorted(likely, key=lambda one: -one[0]):
+        if found[place] is None and heir not in taken:
+            found[place] = heir
+            taken.add(heir)
     return found
+
+
+def _heirs(place: str, before: Mapping[str, str], left: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+    """Places that may be what a place is now, with how likely; the one of its name counts for more."""
+    text, named = before[place][:_COMPARED_CHARS], _of_the_same_name(place, left)
+    for _, score, heir in process.extract_iter(text, left, scorer=fuzz.ratio, score_cutoff=_CHANGED):
+        if heir != named:
+            yield heir, score
+    if named is not None:
+        score = fuzz.ratio(text, left[named])
+        # A number says little: a law's third article was the third of the law before only if it speaks of the same.
+        if score >= _SAME_MATTER or not is_article(place):
+            yield named, score + _NAME
 
 
 def _of_the_same_name(place: str, places: Collection[str]) -> str | None:
     if place in places:
         return place
-    named = find(place, places) if _ARTICLE.fullmatch(label_of(place) or "") else []
+    named = find(place, places) if is_article(place) else []
     return named[0] if len(named) == 1 else None
 
 
 def _unchanged(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    """Places whose words stand in the other text, under the same name or, where they stand there once, another."""
+    """Places whose words stand in the other text, under the same name or, where they stand once in both, another."""
     by_text: dict[str, list[str]] = {}
     for place, text in after.items():
         by_text.setdefault(text, []).append(place)
+    once = Counter(before.values())
     found: dict[str, str] = {}
     for place, text in before.items():
         if after.get(place) == text:
             found[place] = place
-        elif len(text) >= _TELLING_CHARS and len(by_text.get(text, ())) == 1:
+        elif len(text) >= _TELLING_CHARS and once[text] == 1 and len(by_text.get(text, ())) == 1:
             found[place] = by_text[text][0]
     return found

@@ -372,6 +372,33 @@ async def test_a_seeded_phrasing_that_was_put_elsewhere_does_not_come_back(
     assert [one.label for one in await phrasings.listed()] == [None]
 
 
+async def test_what_staff_removed_does_not_come_back_with_another_row_of_the_same_question(
+    db: Database, encoder: HashEncoder, settings: KbSettings, tmp_path: Path
+) -> None:
+    policies = city(tmp_path, SEEDED_ROW, SEEDED_ROW, SEEDED_ROW | {"label": "没有的小节"})
+    base, phrasings = KnowledgeBase(db, encoder, settings=settings), Phrasings(db, encoder)
+    await base.seed(policies)
+    (one,) = await phrasings.listed()
+    await phrasings.add("heating", None, COLD, source="staff", by="editor")
+    # The whole document has the question already: what came with the city goes, for good.
+    await phrasings.attach([one.id], None, by="editor")
+    city(tmp_path, SEEDED_ROW, SEEDED_ROW | {"label": None})
+    await base.seed(policies)
+    assert [(one.label, one.source) for one in await phrasings.listed()] == [(None, "staff")]
+
+
+async def test_a_row_whose_place_is_gone_costs_nothing_at_the_next_start(
+    db: Database, encoder: HashEncoder, settings: KbSettings, tmp_path: Path
+) -> None:
+    policies = city(tmp_path, SEEDED_ROW, SEEDED_ROW | {"label": "没有的小节", "question": "冷得很"})
+    base = KnowledgeBase(db, encoder, settings=settings)
+    report = await base.seed(policies)
+    assert [refusal.reason for refusal in report.refused] == ["文件里没有“没有的小节”，或者不止一处。"]
+    revision = await base.revision()
+    await base.seed(policies)
+    assert await base.revision() == revision
+
+
 async def test_a_row_that_names_a_document_that_is_not_there_is_told(
     db: Database, encoder: HashEncoder, settings: KbSettings, tmp_path: Path
 ) -> None:
@@ -529,8 +556,9 @@ async def test_an_id_of_another_installation_is_matched_by_title_and_number(base
             row(3, "dogs", "养犬登记办法"),
             row(4, "dogs", title, "郑政〔2020〕1号"),
             row(5, "9f2c", title, "郑政〔1999〕3号"),
-            row(6, "dogs", "这里已改了标题"),
+            row(6, "dogs", "养犬管理和登记办法"),
             row(7, "9f2c", None),
+            row(8, "dogs", "停车收费标准"),
         ],
         documents,
     )
@@ -545,6 +573,7 @@ async def test_an_id_of_another_installation_is_matched_by_title_and_number(base
         ("a.jsonl 第 4 行", f"编号 dogs 在这里是《养犬登记办法》，不是《{title}》，请改 docid 或 title。"),
         ("a.jsonl 第 5 行", f"没有编号为 9f2c 的文件，也没有标题是《{title}》、文号是“郑政〔1999〕3号”的文件。"),
         ("a.jsonl 第 7 行", "没有编号为 9f2c 的文件。"),
+        ("a.jsonl 第 8 行", "编号 dogs 在这里是《养犬登记办法》，不是《停车收费标准》，请改 docid 或 title。"),
     ]
 
 
