@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from kb.documents import Document
-from kb.health.finding import Finding, Quote, owner_of
+from kb.health.finding import Finding, owner_of
 from kb.phrasings import Phrasing
-
-_SHOWN = 5
 
 
 def dead_phrasings(phrasings: Sequence[Phrasing], documents: Mapping[str, Document]) -> Iterator[Finding]:
@@ -26,6 +24,6 @@ def dead_phrasings(phrasings: Sequence[Phrasing], documents: Mapping[str, Docume
             (document_id, label),
             (document_id,),
             f"《{document.title}》：{len(found)} 个问法所指的条款“{label}”{state}",
-            tuple(Quote(document_id, document.title, label, one.text) for one in found[:_SHOWN]),
+            (),  # what is removed from the document's page is not to stay here
             owner_of(document),
         )
