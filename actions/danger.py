@@ -54,7 +54,7 @@ async def report(turn: Turn, services: ActionServices, reply: Reply) -> None:
         if known := await _known(turn, services):
             await services.tickets.add_supplement(known.number, turn.text, key=turn.key, actor="resident")
             place = place or turn.slots.get("danger_place") or (known.place if known.grid_path else None)
-            reply.put(danger_ticket=known.number, danger_place=place)
+            reply.put(danger_ticket=known.number, danger_place=place, last_ticket=known.number)
             reply.say(f"您说的情况已经加到特急工单{known.number}里。")
             return
         ticket = await services.tickets.submit(await _draft(turn, services, place), key=turn.key, actor="resident")
@@ -67,8 +67,8 @@ async def report(turn: Turn, services: ActionServices, reply: Reply) -> None:
     except Exception as error:
         log.error("danger_ticket_failed", error=type(error).__name__)
         reply.say("工单系统这会儿没有响应，请一定先打上面的电话。我给您留着记录，也可以转人工。", "转人工")
-        # Without a ticket there is nothing to add a place to: nothing more is asked.
-        reply.put(danger_ticket=None, danger_place=place or UNKNOWN_PLACE)
+        # Without a ticket there is nothing to add a place to: nothing more is asked, and no other ticket gets it.
+        reply.put(danger_ticket=None, danger_place=place or UNKNOWN_PLACE, last_ticket=None)
         return
     reply.put(danger_ticket=ticket.number, danger_place=place, last_ticket=ticket.number)
     reply.say(say_created(services.city, ticket), custom={"ticket": ticket.public()})

@@ -73,6 +73,7 @@ _MORE_OF_A_PLACE = re.compile(
     r"那[个家座栋条块棵]|[场店馆厅楼口站园院桥巷街路村区校超市](?:[里上下][面边头]?|旁边|附近)?$"
 )
 
+_CALLED = re.compile(r"(?:称呼|喊|叫)(?:我|俺)?|就(?:行|好|中|可以|成)|怎么(?:称呼|叫)都(?:行|可以)")
 _REFUSES_CONTACT = re.compile(
     r"没有?(?:电话|手机|号码|联系方式|座机)|不(?:想|愿意?|方便|便|要|能|打算|用|需要)?(?:说|给|留|透露|提供|告诉|填|联系)"
     r"|(?:保密|隐私)|^(?:没有|没|无|不|不行|不用|不用了|不要|不想|不方便|跳过|不了)$"
@@ -204,6 +205,11 @@ def may_tell_a_matter(words: str) -> bool:
     if not _AROUND_A_DETAIL.sub("", words):
         return False
     return bool(_NOT_A_PLACE.search(words)) or not _MORE_OF_A_PLACE.search(words)
+
+
+def tells_beside_a_name(words: str) -> bool:
+    """Whether words beside a name or number are more than a way to give it ("叫我…就行")."""
+    return len(_AROUND_A_DETAIL.sub("", _CALLED.sub("", words))) >= 2
 
 
 def tells_plainly(words: str) -> bool:

@@ -91,11 +91,17 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
     if turn.is_new_message or (turn.came_after in _PASSED_ON and turn.asked is None):
         if await _gives_way(turn, services, reply):
             return
-        if turn.asked != "place":
-            turn = await told_at_once.heard_as_request(turn, services)
+        # Before anything else: with a few words beside it, too, it is the place of the danger that was just told.
         if turn.asked is None and await danger.take_place_after(turn, services, reply):
             reply.put(requested_slot=None, answering={"number": turn.slots["last_ticket"], "turn": turn.number})
             return
+        heard = await told_at_once.heard_as_request(turn, services)
+        if heard.intent == told_at_once.DANGER and turn.intent != told_at_once.DANGER:
+            await danger.report(heard, services, reply)
+            reply.put(requested_slot=None, danger_ticket=None, danger_place=None)
+            return
+        if turn.asked != "place":
+            turn = heard
         if turn.asked is None and several.wants_next(turn):
             await _start_next(turn, services, reply)
         else:
@@ -220,7 +226,7 @@ async def start(turn: Turn, services: ActionServices, reply: Reply) -> None:
 def _says_what_happened(heard: Heard) -> bool:
     told = heard.intent != "inform_place" and not reading.holds_only(heard, told_at_once.DETAILS)
     if heard.intent == "inform_contact":  # 免贵姓李，叫我老李就行
-        told = told and reading.tells_plainly(reading.beside(heard, told_at_once.DETAILS))
+        told = told and reading.tells_beside_a_name(reading.beside(heard, told_at_once.DETAILS))
     return told and reading.says_what_happened(heard.text)
 
 
@@ -397,7 +403,7 @@ def _take_contact(turn: Turn, reply: Reply) -> None:
     found = _extras(turn)
     if phone := reading.phone_from_reply(text):
         found["contact"] = phone
-    elif reading.asks_why_a_number(text):
+    elif reading.asks_why_a_number(text) and not reading.wants_anonymity(text) and not _refuses_number(turn):
         reply.ask("电话只用来给您回话、通知结果，会打码显示、加密保存。不想留就点“匿名”。", "匿名")
         found["contact"] = None
     elif reading.offers_another_number(text) and not reading.wants_anonymity(text):

@@ -15,8 +15,9 @@ from actions.services import ActionServices
 from nlu.runtime import Understanding
 
 DETAILS = ("place", "time", "name", "phone")
-_INQUIRY, _REQUEST = "咨询", "求助"
-_TELLS = {"file_request", "report_danger", "ticket_urge", "ticket_dissatisfied"}
+DANGER = "report_danger"
+_INQUIRY, _REQUEST, _DANGEROUS = "咨询", "求助", "特急"
+_TELLS = {"file_request", DANGER, "ticket_urge", "ticket_dissatisfied"}
 # A few words without their place are an odd message: the model may take "狗叫" for an insult, and knows its category.
 _SURE_OF_CATEGORY = 0.6
 
@@ -30,8 +31,9 @@ async def heard_as_request(turn: Turn, services: ActionServices) -> Turn:
 async def as_request(message: Mapping[str, Any], services: ActionServices) -> Mapping[str, Any]:
     """A parse result of Rasa's; the same object where the message tells only a place, or was read as something else.
 
-    The category is that of the words beside the place, which pulls it ("文化路没水" is no matter of culture). Urgency
-    and type stay those of the whole message; only an inquiry it is not, since it asks nothing.
+    A danger is one though the place hides it ("绿城花园5号楼漏电"). The category is that of the words beside the place,
+    which pulls it ("文化路没水" is no matter of culture). Urgency and type stay those of the whole message otherwise;
+    only an inquiry it is not, since it asks nothing.
     """
     heard = Heard.of(message)
     if heard.intent != "inform_place":
@@ -44,6 +46,11 @@ async def as_request(message: Mapping[str, Any], services: ActionServices) -> Ma
         return message
     read, part = dict(message["understanding"]), again.as_dict()
     sure = dict(read.get("confidence") or {})
+    if again.intent.name == DANGER:
+        read |= {"urgency": _DANGEROUS, "category": part["category"]}
+        sure |= {head: part["confidence"][head] for head in ("category1", "category2", "urgency")}
+        understanding = {**read, "confidence": sure}
+        return {**message, "intent": {**message["intent"], "name": DANGER}, "understanding": understanding}
     if heard.request_type == _INQUIRY:
         other = again.request_type.name
         read["request_type"] = other if other != _INQUIRY else _REQUEST

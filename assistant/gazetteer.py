@@ -13,7 +13,7 @@ from rapidfuzz import fuzz, process
 from assistant.city_files import read_csv
 from assistant.city_models import CityFacts
 from assistant.errors import ConfigError
-from assistant.sounds import sound
+from assistant.sounds import TELLS_APART, sound
 
 _STREET_ENDS = ("街道办事处", "街道办", "街道", "办事处", "镇", "乡")
 _COMMUNITY_ENDS = ("社区居委会", "社区", "居委会", "村委会", "村")
@@ -27,7 +27,7 @@ _AROUND_HERE = re.compile(r"^(?:[这那](?:边|里|儿|块|片|一)|一带|本�
 _COMING_FROM = re.compile(r"(?:住在|[住到于]|老家|来自|(?:家|注册|户口|工作|[我俺咱]们?|[人车店厂]|^|[,。、 ])在)$")
 _CLAUSE_START = re.compile(r"(?:^|[,。,、;!?\s]|我是|[我俺咱]们?)$")
 _CLAUSE_END = re.compile(r"^(?:$|[,。,、;!?\s])")
-_HEARD = re.compile(r"(?:街道|社区|小区|[区镇乡村路街站园]|大道)$|.{4}")
+_HEARD = re.compile(r"..(?:街道|社区|[区镇乡])$|.{3}(?:[路街]|大道)$")
 _NOT_HAN = re.compile(r"[^\u4e00-\u9fff]+")
 _NEAR = re.compile(r"(?:附近|旁边|边上|门口|对面|一带|[那这][边段块里儿]|那边儿)+$")
 _BETWEEN = re.compile(r"[\s,，、;；/()（）]+")
@@ -95,10 +95,10 @@ class Gazetteer:
         # Another one where the same words may mean another place.
         self.digest = sha256(b"".join([facts.model_dump_json().encode(), *(f.read_bytes() for f in files)])).digest()
         self._longest = max(map(len, self._names))
-        self._by_sound: dict[str, list[_Name]] = defaultdict(list)
+        self._by_sound: dict[str, list[tuple[str, _Name]]] = defaultdict(list)
         for name, places in self._names.items():
-            if len(name) >= 3 and _HEARD.search(name):
-                self._by_sound[sound(name)].extend(places)
+            if _HEARD.search(name):
+                self._by_sound[sound(name)].extend((name, place) for place in places)
         self._by_district: dict[str | None, list[str]] = defaultdict(list)
         for name, places in self._names.items():
             if len(name) >= 3:
@@ -130,7 +130,7 @@ class Gazetteer:
         district, rest = self._take_district(rest)
         parts = [part for part in _BETWEEN.split(unicodedata.normalize("NFKC", written)[:_MAX_CHARS]) if part]
         if district is None:
-            district = self._district_behind(parts)
+            district = self._district_behind(parts, self._scan(rest, None))
         hits = self._scan(rest, district) or self._scan_sounds(rest, district) or self._scan_fuzzy(rest, district)
         hits += self._scan_parts(parts, district)
         if district is None and not hits:
@@ -256,9 +256,9 @@ class Gazetteer:
         return name, text[:at] + text[at + length :]
 
     def _take_district_by_sound(self, text: str) -> tuple[str | None, str]:
-        """会济区 → 惠济区, at the start."""
+        """会济区 → 惠济区, at the start: one other character of the same sound."""
         for word, name in self._district_words:
-            if len(word) >= 3 and sound(text[: len(word)]) == sound(word):
+            if len(word) >= 3 and _misspelled(text[: len(word)], word):
                 return name, text[len(word) :]
         return None, text
 
@@ -311,10 +311,10 @@ class Gazetteer:
         ((name, length),) = found.items()
         return name, text[length:]
 
-    def _district_behind(self, parts: list[str]) -> str | None:
-        """The district that somebody names last: 东风路街道，金水."""
-        words = dict(self._district_words)
-        return next((words[part] for part in reversed(parts[1:]) if part in words), None)
+    def _district_behind(self, parts: list[str], hits: list[_Hit]) -> str | None:
+        """The district that somebody names last (东风路街道，金水), unless what was named before lies elsewhere."""
+        district = dict(self._district_words).get(parts[-1]) if len(parts) > 1 else None
+        return district if not hits or any(self._fits(hit.name, district) for hit in hits) else None
 
     def _scan(self, text: str, district: str | None) -> list[_Hit]:
         hits: list[_Hit] = []
@@ -335,11 +335,18 @@ class Gazetteer:
         return hits
 
     def _scan_sounds(self, text: str, district: str | None) -> list[_Hit]:
-        """东凤路 is heard as 东风路; inside a longer name (滨江国际小区) much sounds like something (国基小区)."""
+        """夏窝镇 is 峡窝镇, 东凤南路 is 东风南路: one other character of the same sound, where the name begins.
+
+        Every town is known, so a name of three characters may be a misspelled one of them; not every road is.
+        """
         heard = sound(text)
         for start in [0, *(match.end() for match in _NOT_HAN.finditer(text))]:
             for end in range(min(len(text), start + self._longest), start + 2, -1):
-                found = [name for name in self._by_sound.get(heard[start:end], ()) if self._fits(name, district)]
+                found = [
+                    name
+                    for written, name in self._by_sound.get(heard[start:end], ())
+                    if self._fits(name, district) and _misspelled(text[start:end], written)
+                ]
                 if found:
                     return [_Hit(start, end, name, True) for name in found]
         return []
@@ -425,6 +432,12 @@ def _score(hit: _Hit, hits: list[_Hit]) -> float:
         elif other.name.district == name.district and not name.holds(other.name):
             beside = 0.2
     return own + above + beside
+
+
+def _misspelled(text: str, name: str) -> bool:
+    """Whether one character is another of the same sound, which is not the last and tells no neighbours apart."""
+    others = [(a, b) for a, b in zip(text, name, strict=True) if a != b] if len(text) == len(name) else []
+    return len(others) == 1 and text[-1] == name[-1] and sound(text) == sound(name) and not {*others[0]} & TELLS_APART
 
 
 def _without(name: str, ends: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ SOUNDS = Path(__file__).with_suffix(".txt")
 """A toneless syllable of pinyin and its characters a line."""
 COUNTS = frozenset("一二三四五六七八九十0123456789")
 TELLS_APART = COUNTS | frozenset("东西南北前后大小上下中新老第")
-"""What tells neighbours apart; no other character is read as one of these."""
+"""What tells neighbours apart: each is written as it is, though others (期) are heard as one of them (七)."""
 
 
 @lru_cache(4096)

@@ -547,6 +547,38 @@ async def test_a_place_right_after_a_danger_belongs_to_it(talk: Talk) -> None:
     assert f"地点：{PLACE}" in await talk.say("匿名")
 
 
+async def test_a_place_with_a_call_for_help_belongs_to_the_danger_too(talk: Talk) -> None:
+    await begin(talk)
+    await talk.say("快来人啊楼道着火了", "report_danger")
+    (ticket,) = await talk.services.tickets.find(conversation_id=talk.id)
+    talk.services.reader.teach("5楼有老人走不动", "file_request", category=MUNICIPAL)
+    await talk.say("花园路87号院5楼有老人走不动", "inform_place", place="花园路87号院")
+    assert notes(talk, ticket.number) == ["地点：花园路87号院5楼有老人走不动"]
+
+
+@pytest.mark.parametrize("asked_where", [False, True])
+async def test_a_danger_is_heard_though_its_place_hides_it(talk: Talk, asked_where: bool) -> None:
+    talk.services.reader.teach("漏电", "report_danger", urgency="特急")
+    if asked_where:
+        assert "哪里" in await talk.say("物业什么都不管", "file_request", category=HOUSING)
+    answer = await talk.say("绿城花园5号楼漏电", "inform_place", place="绿城花园5号楼")
+    assert "具体地点" not in answer and "联系电话" not in answer and "工单号" in answer
+    (ticket,) = await talk.services.tickets.find(conversation_id=talk.id)
+    assert (ticket.urgency, ticket.place) == ("特急", "绿城花园5号楼")
+
+
+async def test_a_matter_told_with_name_and_number_is_kept(talk: Talk) -> None:
+    told = "我叫王强，电话138****5678，楼道灯坏了"
+    known = {"name": "王强", "phone": "138****5678", "category": MUNICIPAL}
+    answer = await talk.say(told, "inform_contact", **known)
+    assert "发生了什么" not in answer and "哪里" in answer
+
+
+async def test_who_asks_why_and_wants_no_name_is_not_asked_again(talk: Talk) -> None:
+    await begin(talk)
+    assert "匿名登记" in await talk.say("为啥要电话啊，匿名就行", "anonymous")
+
+
 async def test_who_changes_nothing_after_all_can_submit(talk: Talk) -> None:
     await to_summary(talk)
     assert "要改哪一项" in await talk.say("修改")
