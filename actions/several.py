@@ -15,6 +15,7 @@ from assistant.tickets.model import Matter
 from nlu.runtime import Understanding
 
 NEXT, NOT_NOW = "登记另一件事", "先不登记"
+_APART = "apart"  # told by itself later, so that no ticket has its words
 KEPT = ("place", "contact", "contact_name", "confidential")
 """What a ticket hands on to the next one."""
 
@@ -80,7 +81,7 @@ def with_another(slots: Mapping[str, Any], heard: Heard) -> list[dict[str, Any]]
     """What waits, and a matter of its own told while a draft is nearly complete."""
     matter = asdict(Matter(heard.category1, heard.category2, heard.text.strip()))
     kept = {name: slots[name] for name in KEPT if slots.get(name) and name != "place"}
-    return [*(slots.get("waiting_matters") or ()), {**matter, **kept}][:_MOST_WAITING]
+    return [*(slots.get("waiting_matters") or ()), {**matter, **kept, _APART: True}][:_MOST_WAITING]
 
 
 def offer(left: Sequence[Mapping[str, Any]], reply: Reply) -> None:
@@ -108,8 +109,14 @@ def wants_next(turn: Turn) -> bool:
 
 
 def decline(turn: Turn, reply: Reply) -> None:
-    """Nothing is lost by a no: the ticket that was filed holds the whole message."""
+    """Nothing is lost unheard by a no: the ticket that was filed holds the whole message; what does not stand there is
+    said."""
+    waiting = turn.slots.get("waiting_matters") or ()
     reply.put(waiting_matters=None)
+    if apart := [matter for matter in waiting if matter.get(_APART)]:
+        told = "、".join(f"“{_shown(matter)}”" for matter in apart)
+        reply.say(f"好的，先不登记。{told}没有写进刚才的工单；以后想登记，直接跟我说就行。", "查工单进度")
+        return
     ticket = turn.slots.get("last_ticket")
     reply.say(f"好的，先不登记。您说的原话都在工单{ticket}里，单位看得到；以后想登记，直接跟我说就行。", "查工单进度")
 

@@ -159,7 +159,8 @@ async def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
         if turn.asked in ("contact", "confirmed") and (
             corrected := ticket_elements.corrected(turn, services, unnamed=not _corrections(turn))
         ):
-            reply.put(**corrected, **({"changing": None} if turn.slots.get("changing") else {}))
+            changing = {"changing": None} if turn.slots.get("changing") else {}
+            reply.put(**corrected, **_place_at_last(turn), **changing)
             return
         if turn.asked == "contact":
             ticket_elements.overhear(turn, services, reply)
@@ -466,17 +467,27 @@ def _extras(turn: Turn) -> dict[str, Any]:
     found = _volunteered(turn.heard)
     if turn.slots.get("event_time") is not None and turn.intent not in ("inform_detail", "correct"):
         found.pop("event_time", None)
+    found |= _place_at_last(turn)
     described = turn.slots.get("description")
     if described and turn.intent in _DESCRIBES and _tells_more(turn):
         found["description"] = f"{described}\n补充：{turn.text}"
     return found
 
 
+def _place_at_last(turn: Turn) -> dict[str, str]:
+    """The place, told after the question was given up: "我想起来了，是花园路85号院"."""
+    place = reading.place_in(turn.heard)
+    missing = turn.intent == "file_request" and turn.slots.get("place") in (NO_PLACE, UNKNOWN_PLACE)
+    return {"place": place} if missing and place else {}
+
+
 def _is_another_matter(turn: Turn) -> bool:
     """Whether something is told of another place, while only number or yes are missing: it waits for its turn."""
     place, known = reading.place_in(turn.heard), turn.slots.get("place")
     told = turn.intent == "file_request" and turn.asked in ("contact", "confirmed") and turn.text not in BUTTONS
-    if not told or not place or not known or reading.is_only_a_house(place) or reading.field_named(turn.text):
+    if not told or not place or reading.is_only_a_house(place) or reading.field_named(turn.text):
+        return False
+    if known in (None, NO_PLACE, UNKNOWN_PLACE):
         return False
     return place not in known and known not in place and _says_what_happened(turn.heard)
 

@@ -523,6 +523,24 @@ async def test_a_place_with_its_matter_answers_what_happened(talk: Talk) -> None
     assert "类型：投诉" in answer and "内容：经三路12号楼下水道堵了" in answer and "地点：经三路12号" in answer
 
 
+async def test_the_place_that_comes_to_mind_at_last_is_taken(talk: Talk) -> None:
+    await talk.say("垃圾没人清", "file_request", category=MUNICIPAL)
+    await talk.say("不知道", "deny")
+    await talk.say("不知道", "deny")
+    told = "我想起来了，是花园路85号院垃圾没人清"
+    await talk.say(told, "file_request", category=MUNICIPAL, place="花园路85号院")
+    assert "地点：花园路85号院" in await talk.say("匿名")
+
+
+async def test_who_declines_hears_what_no_ticket_holds(talk: Talk) -> None:
+    await to_summary(talk)
+    talk.services.reader.teach("路灯不亮", "file_request", category=MUNICIPAL)
+    await talk.say("经三路12号路灯不亮", "inform_place", place="经三路12号")
+    await talk.say("确认提交")
+    answer = await talk.say("先不登记")
+    assert "路灯不亮" in answer and "没有写进刚才的工单" in answer and "原话都在" not in answer
+
+
 async def test_another_matter_waits_and_does_not_move_the_first_one(talk: Talk) -> None:
     await to_summary(talk)
     talk.services.reader.teach("路灯不亮", "file_request", category=MUNICIPAL)
