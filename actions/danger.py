@@ -1,13 +1,19 @@
-"""Acute danger: whom to call now, a ticket at once, and only then the place, if it was not said."""
+"""Acute danger: whom to call now, a ticket at once, and only then the place, if it was not said.
+
+The slot `danger_unfiled` holds the dangers whose ticket could not be created: which turn told of it, its key and time,
+the place as far as it is known. The next words bring the ticket.
+"""
 
 import contextlib
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
-from actions import reading
+from actions import places, reading, told_at_once
 from actions.protocol import Catalogue, Reply, Turn
 from actions.reading import NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
@@ -22,6 +28,9 @@ ACTIONS = Catalogue()
 _MORE_THAN_A_PLACE_CHARS = 6
 _SAME_DANGER = timedelta(minutes=30)
 _CLOSED = ("已结案", "已撤单", "待回访")
+_AWAY = "工单系统这会儿没有响应，请一定先打上面的电话。我给您留着记录，也可以转人工。"
+_DRAFT_IS_OPEN = "刚才那件事还没登记完，等您方便的时候可以继续。"
+_STILL_AWAY = "工单系统还是没有响应，请一定先打电话求助。您说的我都留着，也可以转人工。"
 
 # The first that fits decides; a gas bottle on fire is a fire, and gas poisoning is told as gas.
 _KINDS = (
@@ -51,7 +60,9 @@ async def report(turn: Turn, services: ActionServices, reply: Reply) -> None:
     drafted = None if told else _drafted_place(turn)
     place = told or drafted
     try:
-        if known := await _known(turn, services):
+        filed = await _file_unfiled(turn, services, reply, place, corrects=False)
+        known = next((ticket for ticket in filed if _is_same(turn.text, ticket)), None)
+        if known := known or await _known(turn, services):
             await services.tickets.add_supplement(known.number, turn.text, key=turn.key, actor="resident")
             place = place or turn.slots.get("danger_place") or (known.place if known.grid_path else None)
             reply.put(danger_ticket=known.number, danger_place=place, last_ticket=known.number)
@@ -66,9 +77,11 @@ async def report(turn: Turn, services: ActionServices, reply: Reply) -> None:
                 )
     except Exception as error:
         log.error("danger_ticket_failed", error=type(error).__name__)
-        reply.say("工单系统这会儿没有响应，请一定先打上面的电话。我给您留着记录，也可以转人工。", "转人工")
-        # Without a ticket there is nothing to add a place to: nothing more is asked, and no other ticket gets it.
-        reply.put(danger_ticket=None, danger_place=place or UNKNOWN_PLACE, last_ticket=None)
+        reply.say(_AWAY, "转人工")
+        this = {"turn": turn.number, "key": turn.key, "at": datetime.now(UTC).isoformat(), "place": place, "more": []}
+        # No other ticket gets the place that is still to come.
+        unfiled = [*(reply.slots_after(turn).get("danger_unfiled") or ()), this]
+        reply.put(danger_unfiled=unfiled, danger_ticket=None, danger_place=place, last_ticket=None)
         return
     reply.put(danger_ticket=ticket.number, danger_place=place, last_ticket=ticket.number)
     reply.say(say_created(services.city, ticket), custom={"ticket": ticket.public()})
@@ -89,9 +102,9 @@ async def _known(turn: Turn, services: ActionServices) -> TicketView | None:
 
     A ticket with the very same words is none: it was made by this message, and its answer was lost.
     """
-    earliest, kind = datetime.now(UTC) - _SAME_DANGER, kind_of(turn.text)
+    earliest = datetime.now(UTC) - _SAME_DANGER
     for ticket in await services.tickets.find(conversation_id=turn.conversation_id, limit=5):
-        same = kind in ("other", kind_of(ticket.description))
+        same = _is_same(turn.text, ticket)
         if turn.form == "danger_form" and same and ticket.number == turn.slots.get("danger_ticket"):
             return ticket
         recent = ticket.urgency == "特急" and ticket.created_at >= earliest and ticket.state not in _CLOSED
@@ -100,10 +113,18 @@ async def _known(turn: Turn, services: ActionServices) -> TicketView | None:
     return None
 
 
+def _is_same(text: str, ticket: TicketView) -> bool:
+    kind = kind_of(text)
+    return kind in ("other", kind_of(ticket.description))
+
+
 async def _draft(turn: Turn, services: ActionServices, place: str | None) -> TicketDraft:
     heard = turn.heard
-    masked = reading.phone_in(heard)
-    if masked is None and turn.slots.get("contact") not in (None, reading.ANONYMOUS):
+    masked, name, description = reading.phone_in(heard), reading.own_name(heard), heard.text
+    if reading.wants_anonymity(heard.text):
+        description = reading.without_identity(heard.text, {name} if name else (), {masked} if masked else ())
+        masked = name = None
+    elif masked is None and turn.slots.get("contact") not in (None, reading.ANONYMOUS):
         masked = str(turn.slots["contact"])
     phone = (await services.requester_phone(turn.conversation_id, masked) or masked) if masked else None
     # What kind of danger it is decides, not a guess: a gas leak must reach the gas company.
@@ -116,12 +137,12 @@ async def _draft(turn: Turn, services: ActionServices, place: str | None) -> Tic
         request_type="求助" if heard.request_type not in ("举报", "投诉") else heard.request_type,
         category1=level1,
         category2=category.level2 if category else heard.category2,
-        title=reading.title_of(heard.text),
-        description=heard.text,
+        title=reading.title_of(description),
+        description=description,
         place=place,
         event_time=heard.first("time"),
         phone=phone,
-        name=reading.own_name(heard),
+        name=name,
         anonymous=phone is None,
         confidential=False,
         urgency="特急",
@@ -132,11 +153,107 @@ async def _draft(turn: Turn, services: ActionServices, place: str | None) -> Tic
     )
 
 
+# --- what could not be filed ----------------------------------------------------------------------------------------
+
+
+def _unfiled(turn: Turn) -> list[dict[str, Any]]:
+    """The dangers of earlier turns that have no ticket yet, and are still of now."""
+    earliest = (datetime.now(UTC) - _SAME_DANGER).isoformat()
+    told = turn.slots.get("danger_unfiled") or ()
+    return [danger for danger in told if danger["at"] >= earliest and danger["turn"] < turn.number]
+
+
+async def _file_unfiled(
+    turn: Turn, services: ActionServices, reply: Reply, place: str | None, *, corrects: bool
+) -> list[TicketView]:
+    """Create their tickets; raises whatever the ticket service does.
+
+    `place`: what has come meanwhile, for those whose place is not known; `corrects`: for the others too.
+    """
+    filed: list[TicketView] = []
+    for danger in _unfiled(turn):
+        message = turn.told(danger["turn"])
+        if not message.get("understanding"):
+            continue
+        told = replace(turn, message=await told_at_once.as_request(message, services))
+        ticket = next((ticket for ticket in filed if _is_same(told.text, ticket)), None)
+        more = [danger["turn"]] if ticket and told.text != ticket.description else []
+        if ticket is None:
+            ticket = await _filed(told, services, danger["key"], _where(danger, place, services, corrects=corrects))
+            filed.append(ticket)
+        for number in (*more, *danger["more"]):
+            text = str(turn.told(number).get("text"))
+            key = f"{danger['key']}:{number}"
+            await services.tickets.add_supplement(ticket.number, text, key=key, actor="resident")
+    for ticket in filed:
+        reply.say(say_created(services.city, ticket), custom={"ticket": ticket.public()})
+    if _unfiled(turn):
+        reply.put(danger_unfiled=None)
+    if filed:
+        reply.put(danger_ticket=filed[0].number, last_ticket=filed[0].number)
+    return filed
+
+
+async def _filed(told: Turn, services: ActionServices, key: str, place: str | None) -> TicketView:
+    """The ticket of a danger; the one that was created although its answer was lost, if there is one."""
+    draft = await _draft(told, services, place)
+    earliest = datetime.now(UTC) - _SAME_DANGER
+    for ticket in await services.tickets.find(conversation_id=told.conversation_id, limit=5):
+        if ticket.urgency == "特急" and ticket.created_at >= earliest and ticket.description == draft.description:
+            if place and place != ticket.place:
+                text = f"地点：{place}"
+                await services.tickets.add_supplement(ticket.number, text, key=f"{key}:place", actor="resident")
+            return ticket
+    return await services.tickets.submit(draft, key=key, actor="resident")
+
+
+def _where(danger: Mapping[str, Any], place: str | None, services: ActionServices, *, corrects: bool) -> str | None:
+    known: str | None = danger["place"]
+    if place is None or (known and not corrects):
+        return known
+    return places.settled(known, place, services.city)
+
+
+async def _try_again(
+    turn: Turn,
+    services: ActionServices,
+    reply: Reply,
+    place: str | None,
+    *,
+    corrects: bool = True,
+    more: bool = True,
+) -> TicketView | None:
+    """The first ticket of `_file_unfiled`; None where the service is still away, which the resident is told.
+
+    `more`: whether what was said now tells of the danger, and is to go into its ticket.
+    """
+    try:
+        filed = await _file_unfiled(turn, services, reply, place, corrects=corrects)
+        if filed and more:
+            await services.tickets.add_supplement(filed[0].number, turn.text, key=turn.key, actor="resident")
+        return next(iter(filed), None)
+    except Exception as error:
+        log.error("danger_ticket_failed", error=type(error).__name__)
+        first, *others = (
+            {**danger, "place": _where(danger, place, services, corrects=corrects)} for danger in _unfiled(turn)
+        )
+        if more:
+            first["more"] = [*first["more"], turn.number]
+        reply.put(danger_unfiled=[first, *others])
+        reply.say(_STILL_AWAY, "转人工")
+        return None
+
+
+# --- the place ------------------------------------------------------------------------------------------------------
+
+
 async def take_place_after(turn: Turn, services: ActionServices, reply: Reply) -> bool:
     """A place said right after a danger was answered ("不对请马上告诉我") goes into its ticket; False for others."""
     answered = ("action_report_danger", "action_close_danger")
     number = turn.slots.get("last_ticket")
     place = reading.place_in(turn.heard) or reading.place_from_reply(turn.text)
+    if _unfiled(turn):
+        return await _file_with_next_words(turn, services, reply, place)
     after = any(turn.ran_in_previous_turn(action) for action in answered)
     if turn.intent != "inform_place" or not number or not place or not after:
         return False
@@ -150,6 +267,19 @@ async def take_place_after(turn: Turn, services: ActionServices, reply: Reply) -
     again = ("继续登记",) if _is_draft_open(turn) else ()
     reply.say(f"已经加到工单{number}，会马上转告。", *again, "转人工", custom={"ticket": ticket.public()})
     return True
+
+
+async def _file_with_next_words(turn: Turn, services: ActionServices, reply: Reply, place: str | None) -> bool:
+    """Whether these words are about the danger and no request of their own; its ticket is created in any case."""
+    at_once = _unfiled(turn)[-1]["turn"] == turn.number - 1
+    tells = reading.may_tell_a_matter(reading.beside(turn.heard, told_at_once.DETAILS))
+    about_it = turn.intent == "inform_place" and place is not None and (at_once or not tells)
+    where = place if about_it or at_once else None
+    await _try_again(turn, services, reply, where, corrects=about_it, more=about_it and tells)
+    reply.put(danger_ticket=None)
+    if about_it and _is_draft_open(turn):
+        reply.say(_DRAFT_IS_OPEN, "继续登记")
+    return about_it
 
 
 @ACTIONS.action("validate_danger_form")
@@ -181,7 +311,10 @@ async def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
         reply.put(danger_place=place)
     elif turn.intent in ("affirm", "inform_detail", "inform_contact", "file_request", "inform_place"):
         number = turn.slots.get("danger_ticket")
-        if number and turn.intent != "affirm":
+        if _unfiled(turn):
+            await _try_again(turn, services, reply, None, more=turn.intent != "affirm")
+            reply.say(services.city.text("danger_followup"), "转人工")
+        elif number and turn.intent != "affirm":
             await services.tickets.add_supplement(str(number), turn.text, key=turn.key, actor="resident")
         reply.put(danger_place=None)
 
@@ -190,8 +323,13 @@ async def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
 async def close(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Add the place to the ticket, and come back to a draft that the danger interrupted."""
     number, place = turn.slots.get("danger_ticket"), turn.slots.get("danger_place")
+    if _unfiled(turn) and turn.intent != "report_danger":
+        where = str(place) if place and place != UNKNOWN_PLACE else None
+        more = where is not None and len(turn.text) > len(where) + _MORE_THAN_A_PLACE_CHARS
+        if await _try_again(turn, services, reply, where, more=more):
+            reply.say("请先保证自己安全，情况有变化随时告诉我。", "转人工")
     # In the turn that opened the ticket the place went with it.
-    if number and place and place != UNKNOWN_PLACE and turn.intent != "report_danger":
+    elif number and place and place != UNKNOWN_PLACE and turn.intent != "report_danger":
         told = f"地点：{place}"
         if len(turn.text) > len(str(place)) + _MORE_THAN_A_PLACE_CHARS:
             told += f"\n原话：{turn.text}"
@@ -205,7 +343,7 @@ async def close(turn: Turn, services: ActionServices, reply: Reply) -> None:
         reply.say("好的，工单照常处理。请先保证自己安全，知道具体位置了随时告诉我。", "转人工")
     reply.put(danger_ticket=None, danger_place=None)
     if _is_draft_open(turn):
-        reply.say("刚才那件事还没登记完，等您方便的时候可以继续。", "继续登记")
+        reply.say(_DRAFT_IS_OPEN, "继续登记")
 
 
 def _is_draft_open(turn: Turn) -> bool:

@@ -222,6 +222,25 @@ class Turn:
         users = [event for event in self.events if event.get("event") == "user"]
         return [event.get("parse_data") or {} for event in reversed(users[:-1])]
 
+    def told(self, number: int) -> Mapping[str, Any]:
+        """The parse result of the message that was the turn of this `number`; empty for one that is not known."""
+        before = self.previous_messages()
+        return before[self.number - 1 - number] if 0 < number < self.number else {}
+
+    def turns_since_draft(self) -> list[tuple[Mapping[str, Any], tuple[str, ...]]]:
+        """As `previous_messages`, back to the end of the last draft, each with the names of the actions behind it."""
+        turns: list[tuple[Mapping[str, Any], tuple[str, ...]]] = []
+        actions: list[str] = []
+        for event in reversed(self.events):
+            if event.get("event") == "reset_slots":
+                break
+            if event.get("event") == "action":
+                actions.append(str(event.get("name")))
+            elif event.get("event") == "user":
+                turns.append((event.get("parse_data") or {}, tuple(actions)))
+                actions = []
+        return turns[1:]
+
 
 class Reply:
     """Collects what an action says and changes."""

@@ -18,9 +18,11 @@ _MASKED_PHONE = re.compile(r"(?<!\d)\d{3}\*{4}\d{4}(?!\d)")
 _LANDLINE = re.compile(r"(?<!\d)(?:0\d{2,3}[-\s]?)?\d{7,8}(?!\d)")
 _HOTLINE = re.compile(r"(?<!\d)(?:400|800)[-\s]?\d{3}[-\s]?\d{4}(?!\d)")
 
+# 就业局, 在建工地 and 住建局 are names.
 _PLACE_LEAD = re.compile(
-    r"^(?:哦|噢|嗯+|好的?|是的?|对|那个|具体)?[，,、\s]*"
-    r"(?:(?:具体)?(?:地址|地点|位置|地方)(?:就?是|在|为|[:：])?|就?在|位于|我(?:们)?(?:家)?(?:就)?(?:住)?在)[\s:：，,]*"
+    r"^(?:(?:[哦噢呃]|嗯+|(?:好的?|是的?|对|那个|具体)[，,、\s]+)[，,、\s]*"
+    r"|(?:好的?|是的?|对|那个|具体)?(?:(?:具体)?(?:地址|地点|位置|地方(?=就?[是在]|[为:：\s]))(?:就?是|在|为|[:：])?"
+    r"|(?:[我俺咱]们?)?家?(?:就(?![业医诊])|还是|是(?!的)|在(?!建)|住(?![建院房宅])|位于)+)[\s:：，,]*)+"
 )
 _PLACE_TAIL = re.compile(r"(?:这里|这儿|那里|那儿|这边|那边)?(?:吧|呢|啊|呀|哈|的)?$")
 _PLACE_SIGN = re.compile(
@@ -46,7 +48,11 @@ _CUT_ROAD = re.compile(r"[与和][\u4e00-\u9fff]{1,2}$")
 _REST_OF_ROAD = re.compile(r"[\u4e00-\u9fff]{0,2}?(?:路|街|大道)(?:交叉)?口?")
 _REST = re.compile(r"(?<=\d号)楼(?![上下道里前后])|(?<=[东西南北])门|(?<=站)口|(?:交叉|(?<=[路街道])路?)口")
 _SEVERAL = 4
-_HOUSE_BEHIND = re.compile(r"(?:(?:\d+|[一二三四五六七八九十百]+)(?:号楼|[栋幢座层室]|单元))+$")
+# What holds a numbered part comes before it: 12号院 3号楼 2单元 5层.
+_NUMBERED = re.compile(r"(?:\d+|[一二三四五六七八九十百]+)(号院?(?!楼)|弄|巷|期|号楼|[栋幢座]|单元|[楼层]|室)")
+_HELD_BY = {
+    part: rank for rank, parts in enumerate(("弄巷", "号", "期", "栋幢座", "单", "楼层", "室")) for part in parts
+}
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _VAGUE_PLACE = re.compile(
     r"^(?:在)?(?:我们?|咱们?|俺们?|他们?)?(?:这个?|那个?|本|该|一个)?"
@@ -66,11 +72,12 @@ _AROUND_A_DETAIL = re.compile(
     r"|这[里儿边个]?|那[里儿边个家]?|具体|大概|事情|发生|(?:工地|事发)?(?:地址|地点|位置|地方|地(?=就))|[村街路]名|门牌号?"
     r"|几号楼?|居民|业主|住户|电话|手机|号码|叫|姓|免贵|门口|楼[上下道里]|路口|交叉口?"
     r"|[东西南北中上下左右前后里外旁对][面边侧头角门]|附近|隔壁|向?[东西南北]|\d+米?"
-    r"|[住家在是的里了呢啊吧呀嗯哦呃说从往与和跟到有]|[^\u3400-\u9fffA-Za-z]"
+    r"|[住家在就是的里了呢啊吧呀嗯哦呃说从往与和跟到有]|[^\u3400-\u9fffA-Za-z]"
 )
-# 那个加油站, 负一层停车场: more of the place, unless it says what is wrong there.
+# 那个井盖, 西北角那个报刊亭, 负一层停车场: more of the place, unless it says what is wrong there.
 _MORE_OF_A_PLACE = re.compile(
-    r"那[个家座栋条块棵]|[场店馆厅楼口站园院桥巷街路村区校超市](?:[里上下][面边头]?|旁边|附近)?$"
+    r"^那[个家座栋条块棵][\u3400-\u9fff]{1,3}$|[里外上下前后旁边面角侧头口处]那[个家座栋条块棵][\u3400-\u9fff]{1,6}$"
+    r"|[场店馆厅楼口站园院桥巷街路村区校超市](?:[里上下][面边头]?|旁边|附近)?$"
 )
 
 _CALLED = re.compile(r"(?:称呼|喊|叫)(?:我|俺)?|就(?:行|好|中|可以|成)|怎么(?:称呼|叫)都(?:行|可以)")
@@ -86,12 +93,25 @@ _SOMEBODYS_NUMBER = re.compile(
 )
 # Before and behind the name of who speaks: 我叫…, 联系人：…, 王强 138…
 _INTRODUCES = re.compile(
-    r"(?:(?:^|[我俺，,。；;！!、\s])叫|[我俺]是|[叫喊]我|称呼我|我的?名字[叫是]?|姓名[是为]?|[我俺]姓|免贵姓|^姓"
-    r"|联系人?(?:是|为|找)?|[反投][映诉]人|本人)[:：，,（(\s]{0,2}$"
+    r"(?:(?:^|[我俺])叫|[我俺]是|[叫喊]我|称呼我|我的?名字[叫是]?|姓名[是为]?|[我俺]姓|免贵姓|^姓"
+    r"|(?:(?<![\u4e00-\u9fff])|(?<=[我俺])|(?<=[我俺]的))联系人(?:是|为|找|写)?|(?<!被)[反投][映诉]人|本人)[:：，,（(\s]{0,2}$"
 )
+# Somebody else, also in a message that is read as one about the contact: 我联系过物业王主任; 物业不管，叫…; 王强的妈妈.
+_OF_SOMEBODY_ELSE = re.compile(
+    r"(?:联系(?!人|电话|方式|手机|号码)|[找问打]过)[^，,。；;！!\s]*$|^[^我俺姓]*[，,。；;！!、\s]叫[^，,。；;！!、\s]*$"
+    r"|被[反投][映诉]人[^，,。；;！!、]*$"
+)
+_BELONGS_TO = re.compile(r"的(?!电话|手机|号|联系|名)[\u4e00-\u9fff]{2}")
 _OPENS = re.compile(r"(?:^|[，,。；;！!、\s])$")
+_SOMEBODY = "某某"
+_OWN_NUMBER = re.compile(
+    r"(?:(?:^|[^\u4e00-\u9fff]|[我俺]的?|本人|联系|某某的?)(?:电话|手机|号码?|手机号码?|联系方式)(?:号码?)?(?:是|为)?|某某|[我俺]是?)[:：，,、\s]{0,2}$"
+)
 _THEN_A_NUMBER = re.compile(r"[，,、:：\s]{0,2}(?:的?(?:电话|手机|号码)|1\d{2}[\d*])")
-_ANONYMOUS = re.compile(r"匿名|不(?:想|要|愿意?)?(?:留|透露|公开)(?:姓名|名字|身份|真名)")
+_ANONYMOUS = re.compile(
+    r"匿名|不(?:想|要|愿意?)?(?:留|透露|公开)(?:姓名|名字|身份|真名)"
+    r"|(?:不|别|勿)(?:想|要|愿意?|能|准|许)?(?:再)?(?:写|留|登记?|填|记|提|用|出现|显示)[上出]?(?:[我俺]们?|本人|自己)?的?(?:真?实?姓名|名字|真名|大名|姓名)"
+)
 _NOT_ANONYMOUS = re.compile(r"(?:不|别|不用|不要|不想|不需要|无需)匿名|实名")
 _CONFIDENTIAL = re.compile(
     r"保密|(?:别|不要|不能|勿|请勿|千万别)(?:告诉|让|透露|泄露|跟)[^。！？]{0,12}(?:我|本人|信息|身份|姓名|知道)"
@@ -133,7 +153,7 @@ def trim(text: str) -> str:
 def place_in(heard: Heard) -> str | None:
     """The place of the event in a message: the most exact of the first places the model marked."""
     marked = [entity for entity in heard.entities if entity.get("type") == "place"][:4]
-    places = [trim(_whole_address(heard.text, int(entity["start"]), int(entity["end"]))) for entity in marked]
+    places = [without_lead(_whole_address(heard.text, int(entity["start"]), int(entity["end"]))) for entity in marked]
     places = [place for place in places if len(place) >= 2 and not _VAGUE_PLACE.match(place)]
     return max(places, key=len, default=None)
 
@@ -151,9 +171,14 @@ def names_city_or_district(place: str) -> bool:
     return bool(_CITY_OR_DISTRICT.match(place))
 
 
+def without_lead(text: str) -> str:
+    """A place without the words that lead to it: 就在…, 是…, 我家住…."""
+    return trim(_PLACE_LEAD.sub("", trim(text)))
+
+
 def place_from_reply(text: str) -> str | None:
     """A reply to "where?" as a place, without "就在…" around it; None if it does not look like one."""
-    candidate = trim(_PLACE_LEAD.sub("", trim(text)))
+    candidate = without_lead(text)
     candidate = trim(_PLACE_TAIL.sub("", candidate)) or candidate
     if not 2 <= len(candidate) <= 80 or _NOT_A_PLACE.search(candidate) or _VAGUE_PLACE.match(candidate):
         return None
@@ -162,7 +187,7 @@ def place_from_reply(text: str) -> str | None:
 
 def place_as_last_resort(text: str) -> str | None:
     """After the question was asked twice: any short statement, so that nobody is asked for ever."""
-    candidate = trim(_PLACE_LEAD.sub("", trim(text)))
+    candidate = without_lead(text)
     words = len(_HAN.findall(candidate)) >= 2
     return candidate if words and len(candidate) <= 40 and not _NOT_A_PLACE.search(candidate) else None
 
@@ -182,8 +207,22 @@ def is_only_a_house(place: str) -> bool:
 
 
 def with_house(known: str, house: str) -> str:
-    """The known place with this house in place of its own: 经三路12号院3号楼, 5号楼 → 经三路12号院5号楼."""
-    return known if known.endswith(house) else f"{_HOUSE_BEHIND.sub('', known)}{house}"
+    """The known place with this house in place of its own: 经三路12号院3号楼, 5号楼 → 经三路12号院5号楼.
+
+    What holds the house stays, what lay in the other one goes.
+    """
+    told = _NUMBERED.match(house)
+    behind = _NUMBER_BEHIND.search(known)
+    if told is None or behind is None or behind.end() != len(known):
+        return f"{known}{house}"
+    for part in _NUMBERED.finditer(known, behind.start()):
+        if _rank(part) >= _rank(told):
+            return f"{known[: part.start()]}{house}"
+    return f"{known}{house}"
+
+
+def _rank(part: re.Match[str]) -> int:
+    return _HELD_BY["栋" if part[1] == "号楼" else part[1][0]]
 
 
 def beside(heard: Heard, kinds: Collection[str]) -> str:
@@ -255,10 +294,25 @@ def own_name(heard: Heard) -> str | None:
         if entity.get("type") != "name":
             continue
         before, behind = heard.text[: int(entity["start"])], heard.text[int(entity["end"]) :]
-        signs = _INTRODUCES.search(before) or (_OPENS.search(before) and _THEN_A_NUMBER.match(behind))
-        if heard.intent == "inform_contact" or signs:
+        about_them = heard.intent == "inform_contact" and not _OF_SOMEBODY_ELSE.search(before)
+        signs = about_them or _INTRODUCES.search(before) or (_OPENS.search(before) and _THEN_A_NUMBER.match(behind))
+        if signs and not _BELONGS_TO.match(behind):
             return str(entity["text"])
     return None
+
+
+def without_identity(text: str, names: Collection[str], phones: Collection[str]) -> str:
+    """The text without its writer's own name and number, where it gives them as their own: 我叫某某."""
+    for name in names:
+        for match in reversed([*re.finditer(re.escape(name), text)]):
+            before, behind = text[: match.start()], text[match.end() :]
+            if _INTRODUCES.search(before) or (_OPENS.search(before) and _THEN_A_NUMBER.match(behind)):
+                text = f"{before}{_SOMEBODY}{behind}"
+    for phone in phones:
+        for match in reversed([*re.finditer(re.escape(phone), text)]):
+            if _OWN_NUMBER.search(text[: match.start()]):
+                text = f"{text[: match.start()]}{_SOMEBODY}{text[match.end() :]}"
+    return text
 
 
 def refuses_contact(text: str) -> bool:

@@ -84,6 +84,13 @@ def with_another(slots: Mapping[str, Any], heard: Heard) -> list[dict[str, Any]]
     return [*(slots.get("waiting_matters") or ()), {**matter, **kept, _APART: True}][:_MOST_WAITING]
 
 
+def without_contact(waiting: Sequence[Mapping[str, Any]], contact: str) -> list[dict[str, Any]]:
+    """What waits, each with this contact and without a name."""
+    return [
+        {**{name: value for name, value in m.items() if name != "contact_name"}, "contact": contact} for m in waiting
+    ]
+
+
 def offer(left: Sequence[Mapping[str, Any]], reply: Reply) -> None:
     """Ask whether the next matter is to become a ticket of its own."""
     if not left:

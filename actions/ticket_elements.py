@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from actions import reading, several
+from actions import places, reading, several
 from actions.protocol import Reply, Turn
 from actions.reading import NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
@@ -119,7 +119,7 @@ def take(turn: Turn, services: ActionServices, reply: Reply) -> bool:
     told = {} if _asks_back(text) else said(elements, turn.text, turn.heard.entities)
     elsewhere = _tells_only_others(text, told, element, _told(slots, elements))
     if element.code not in told and (elsewhere or _tells_only_details(turn, element)):
-        _keep_place(turn, reply)
+        _keep_place(turn, services, reply)
         if not reply.events and not elsewhere:
             return False
         _keep(reply, state, told)
@@ -162,10 +162,12 @@ def _tells_only_others(text: str, told: Mapping[str, str], element: Element, kno
     return len(_LETTERS.findall(text)) <= _AROUND_AN_ANSWER
 
 
-def _keep_place(turn: Turn, reply: Reply) -> None:
-    """A place told in passing, unless it is only a part of the one that is known."""
-    if (place := reading.place_in(turn.heard)) and place not in str(turn.slots.get("place")):
-        reply.put(place=reading.place_from_reply(turn.text) or place)
+def _keep_place(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    """A place told in passing, unless the one that is known says as much."""
+    known, told = turn.slots.get("place"), reading.place_in(turn.heard)
+    if told is None or (place := places.settled(known, told, services.city)) == known:
+        return
+    reply.put(place=place if place != told else reading.place_from_reply(turn.text) or told)
 
 
 def ask_again(turn: Turn, services: ActionServices, reply: Reply) -> None:

@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from actions import danger, follow_up, reading, same_event, several, ticket_elements, told_at_once
+from actions import danger, follow_up, places, reading, same_event, several, ticket_elements, told_at_once
 from actions.buttons import BUTTONS
 from actions.draft import draft_of
 from actions.protocol import Catalogue, Heard, Reply, Turn
 from actions.reading import ANONYMOUS, NO_PLACE, UNKNOWN_PLACE
 from actions.services import ActionServices
+from assistant.city import City
 from assistant.privacy import mask_name
 from nlu.labels import FALLBACK
 
@@ -71,6 +72,7 @@ _DESCRIBES = {"file_request", "inform_detail", "ticket_add"}
 _TELLS_MORE_CHARS = 16
 _TELLS_A_LITTLE_CHARS = 3
 _INTRODUCED_WITHIN = 3
+_PLACE_CHARS = 40
 _SURE = 0.7
 # Below it the gazetteer knows only a part of the name (assistant/gazetteer.py, Place).
 _SURE_PLACE = 0.8
@@ -93,7 +95,8 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
             return
         # Before anything else: with a few words beside it, too, it is the place of the danger that was just told.
         if turn.asked is None and await danger.take_place_after(turn, services, reply):
-            reply.put(requested_slot=None, answering={"number": turn.slots["last_ticket"], "turn": turn.number})
+            number = reply.slots_after(turn).get("last_ticket")
+            reply.put(requested_slot=None, answering={"number": number, "turn": turn.number})
             return
         heard = await told_at_once.heard_as_request(turn, services)
         if heard.intent == told_at_once.DANGER and turn.intent != told_at_once.DANGER:
@@ -109,6 +112,7 @@ async def fill(turn: Turn, services: ActionServices, reply: Reply) -> None:
         if not reply.events:
             return
         ticket_elements.hear(turn, services, reply)
+        _forget_who(turn, reply)
         same_event.reconsider(turn, reply)
     elif turn.form_stays_silent:
         return
@@ -157,7 +161,7 @@ async def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
         _keep_district(turn, services, reply)
     elif turn.intent not in _ALWAYS_LEAVES or (turn.asked == "contact" and _refuses_number(turn)):
         if turn.asked in ("contact", "confirmed") and (
-            corrected := ticket_elements.corrected(turn, services, unnamed=not _corrections(turn))
+            corrected := ticket_elements.corrected(turn, services, unnamed=not _corrections(turn, services.city))
         ):
             changing = {"changing": None} if turn.slots.get("changing") else {}
             reply.put(**corrected, **_place_at_last(turn), **changing)
@@ -169,7 +173,7 @@ async def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
             "place": _take_place,
             "contact": _take_contact,
             "confirmed": _take_verdict,
-        }[turn.asked](turn, reply)
+        }[turn.asked](turn, services.city, reply)
         _keep_district(turn, services, reply)
 
 
@@ -248,15 +252,42 @@ def _heard_together(before: str, now: str, services: ActionServices) -> Heard:
 
 
 def _introduced(turn: Turn) -> dict[str, Any]:
-    """Name and number with which the resident began, before they said what happened."""
-    for message in turn.previous_messages()[:_INTRODUCED_WITHIN]:
-        if (message.get("intent") or {}).get("name") not in ("greet", "inform_contact"):
+    """Name and number with which the resident began, or the wish for none, before they said what happened.
+
+    What a form took was told to it: to the last draft, or to a ticket.
+    """
+    found: dict[str, Any] = {}
+    for message, actions in turn.turns_since_draft()[:_INTRODUCED_WITHIN]:
+        intent = (message.get("intent") or {}).get("name")
+        in_form = any(action.endswith("_form") for action in actions)
+        if in_form or intent not in ("greet", "inform_contact", "anonymous"):
             break
         told = _volunteered(Heard.of(message)) if message.get("understanding") else {}
-        found = {name: value for name, value in told.items() if name in ("contact", "contact_name")}
-        if found:
-            return found
-    return {}
+        found = {name: value for name, value in told.items() if name in ("contact", "contact_name")} | found
+    return found
+
+
+def _forget_who(turn: Turn, reply: Reply) -> None:
+    """Who wants to stay anonymous leaves neither name nor number: not in the draft, and not in what waits behind it."""
+    slots = reply.slots_after(turn)
+    if slots.get("contact") != ANONYMOUS:
+        return
+    earlier = [Heard.of(message) for message, _ in turn.turns_since_draft() if message.get("understanding")]
+    heard = [turn.heard, *earlier]
+    names = {name for name in (slots.get("contact_name"), *map(reading.own_name, heard)) if name}
+    phones = {phone for phone in map(reading.phone_in, heard) if phone}
+
+    def unnamed(matter: Mapping[str, Any]) -> dict[str, Any]:
+        return {**matter, "text": reading.without_identity(str(matter["text"]), names, phones)}
+
+    new: dict[str, Any] = {"contact_name": None}
+    if description := slots.get("description"):
+        new["description"] = reading.without_identity(str(description), names, phones)
+    if matters := slots.get("matters"):
+        new["matters"] = [unnamed(matter) for matter in matters]
+    if waiting := slots.get("waiting_matters"):
+        new["waiting_matters"] = several.without_contact([unnamed(matter) for matter in waiting], ANONYMOUS)
+    reply.put(**{name: value for name, value in new.items() if value != slots.get(name)})
 
 
 def _left_behind(turn: Turn, new: Mapping[str, Any]) -> dict[str, None]:
@@ -270,7 +301,7 @@ async def _start_next(turn: Turn, services: ActionServices, reply: Reply) -> Non
     heard = several.heard_again(matter, await asyncio.to_thread(services.reader.read, matter["text"]))
     _warn_of_danger(heard, services, reply)
     kept = {name: matter[name] for name in several.KEPT if matter.get(name)}
-    new: dict[str, Any] = {"draft_id": turn.key, **kept, **_volunteered(heard), **_request(heard)}
+    new: dict[str, Any] = {"draft_id": turn.key, **kept, **_introduced(turn), **_volunteered(heard), **_request(heard)}
     if place := reading.place_in(heard):
         new["place"] = place
     reply.put(**_left_behind(turn, new), **new, waiting_matters=rest or None)
@@ -282,7 +313,7 @@ def _earlier(turn: Turn) -> Mapping[str, Any] | None:
     if reading.trim(turn.text) == several.NEXT:
         return None  # nothing waits any more; an old question is not what was meant
     if "登记" in turn.text:
-        wanted, messages = _MAY_BECOME_A_TICKET, turn.previous_messages()[:6]
+        wanted, messages = _MAY_BECOME_A_TICKET, [message for message, _ in turn.turns_since_draft()[:6]]
     else:  # "我要反映问题", offered because the last message was not understood
         wanted = {FALLBACK, "inform_detail"}
         if follow_up.answering(turn, turns_ago=1):
@@ -328,11 +359,11 @@ def _volunteered(heard: Heard) -> dict[str, Any]:
 # --- replies to the questions --------------------------------------------------------------------------------------
 
 
-def _take_description(turn: Turn, reply: Reply) -> None:
+def _take_description(turn: Turn, city: City, reply: Reply) -> None:
     heard = turn.heard
     if turn.intent not in _BELONGS and not (turn.intent in _UNCLEAR and len(turn.text) >= 4):
         return
-    found = _extras(turn)
+    found = _extras(turn, city)
     if reading.says_what_happened(heard.text) and turn.intent not in (
         "inform_place",
         "inform_contact",
@@ -350,15 +381,16 @@ def _take_description(turn: Turn, reply: Reply) -> None:
     reply.put(**(found or {"description": None}))
 
 
-def _take_place(turn: Turn, reply: Reply) -> None:
+def _take_place(turn: Turn, city: City, reply: Reply) -> None:
     text, heard, intent = turn.text, turn.heard, turn.intent
     spoken = reading.place_from_reply(text) if intent in _BELONGS | _WEAK else None
     marked = reading.place_in(heard)
-    place = spoken if spoken and len(spoken) <= 40 else marked or spoken
+    place = spoken if spoken and len(spoken) <= _PLACE_CHARS else marked or spoken
     corrected: dict[str, Any] = {}
     if intent == "correct":
-        corrected = _corrections(turn)
+        corrected = _corrections(turn, city)
         said = reading.corrected_value(text) if reading.field_named(text) in (None, "place") else None
+        said = reading.without_lead(said) if said else None
         place = corrected.pop("place", None) or said or (marked if not corrected else None)
     if not place and intent in _BELONGS | _WEAK:
         if reading.says_nowhere(text):
@@ -374,7 +406,7 @@ def _take_place(turn: Turn, reply: Reply) -> None:
             place = UNKNOWN_PLACE
         elif turn.times_asked("place") > 1 and intent in _WEAK | {"inform_place"}:
             place = reading.place_as_last_resort(text)
-    found = _extras(turn) | corrected
+    found = _extras(turn, city) | corrected
     if place and (intent in _BELONGS | _WEAK or (marked and not text.endswith(("?", "？", "吗")))):
         found["place"] = place
     if not found and intent in _BELONGS:
@@ -387,10 +419,10 @@ def _take_element(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """The reply to a question of the category; what else it tells is taken too."""
     if turn.intent in _ALWAYS_LEAVES:
         return
-    if turn.intent == "correct" and (corrected := _corrections(turn)):
+    if turn.intent == "correct" and (corrected := _corrections(turn, services.city)):
         reply.put(**corrected)
         return
-    if found := _extras(turn):
+    if found := _extras(turn, services.city):
         reply.put(**found)
     if ticket_elements.take(turn, services, reply) or not ticket_elements.may_be_an_answer(turn):
         return
@@ -399,9 +431,9 @@ def _take_element(turn: Turn, services: ActionServices, reply: Reply) -> None:
     ticket_elements.ask_again(turn, services, reply)
 
 
-def _take_contact(turn: Turn, reply: Reply) -> None:
+def _take_contact(turn: Turn, city: City, reply: Reply) -> None:
     text, intent = turn.text, turn.intent
-    found = _extras(turn)
+    found = _extras(turn, city)
     if phone := reading.phone_from_reply(text):
         found["contact"] = phone
     elif reading.asks_why_a_number(text) and not reading.wants_anonymity(text) and not _refuses_number(turn):
@@ -421,11 +453,11 @@ def _take_contact(turn: Turn, reply: Reply) -> None:
         elif intent in _BELONGS and not found:
             found["contact"] = None
     if intent in ("correct", "inform_place", "file_request"):
-        found |= _corrections(turn)
+        found |= _corrections(turn, city)
     reply.put(**found)
 
 
-def _take_verdict(turn: Turn, reply: Reply) -> None:
+def _take_verdict(turn: Turn, city: City, reply: Reply) -> None:
     """The reply to the summary: yes, no, or a change; before it, to the offer to follow what others reported."""
     if same_event.is_offered(turn.slots) and same_event.take(turn, reply):
         return
@@ -440,7 +472,7 @@ def _take_verdict(turn: Turn, reply: Reply) -> None:
         return
     if intent not in _BELONGS and not changing:
         return
-    found = _extras(turn) | _corrections(turn)
+    found = _extras(turn, city) | _corrections(turn, city)
     if found:
         reply.put(**found, **({"changing": None} if changing else {}))
         return
@@ -458,13 +490,16 @@ def _take_verdict(turn: Turn, reply: Reply) -> None:
         reply.put(confirmed=None)
 
 
-def _extras(turn: Turn) -> dict[str, Any]:
+def _extras(turn: Turn, city: City) -> dict[str, Any]:
     """What a reply tells beyond the question: number, name, time, confidentiality, more about the matter."""
     if turn.intent not in _BELONGS | _WEAK:
         return {}
-    if _is_another_matter(turn):
+    if _is_another_matter(turn, city):
         return {"waiting_matters": several.with_another(turn.slots, turn.heard)}
     found = _volunteered(turn.heard)
+    gives_one = turn.intent in ("inform_contact", "correct") or found.get("contact") == ANONYMOUS
+    if turn.slots.get("contact") == ANONYMOUS and not gives_one:
+        found.pop("contact", None)  # somebody else's number in what is told
     if turn.slots.get("event_time") is not None and turn.intent not in ("inform_detail", "correct"):
         found.pop("event_time", None)
     found |= _place_at_last(turn)
@@ -481,7 +516,7 @@ def _place_at_last(turn: Turn) -> dict[str, str]:
     return {"place": place} if missing and place else {}
 
 
-def _is_another_matter(turn: Turn) -> bool:
+def _is_another_matter(turn: Turn, city: City) -> bool:
     """Whether something is told of another place, while only number or yes are missing: it waits for its turn."""
     place, known = reading.place_in(turn.heard), turn.slots.get("place")
     told = turn.intent == "file_request" and turn.asked in ("contact", "confirmed") and turn.text not in BUTTONS
@@ -489,7 +524,7 @@ def _is_another_matter(turn: Turn) -> bool:
         return False
     if known in (None, NO_PLACE, UNKNOWN_PLACE):
         return False
-    return place not in known and known not in place and _says_what_happened(turn.heard)
+    return places.is_elsewhere(place, known, city) and _says_what_happened(turn.heard)
 
 
 def _tells_more(turn: Turn) -> bool:
@@ -503,19 +538,23 @@ def _tells_more(turn: Turn) -> bool:
     return short and not about_numbers and reading.says_what_happened(beside) and reading.may_tell_a_matter(beside)
 
 
-def _corrections(turn: Turn) -> dict[str, Any]:
-    """The new values in "地址写错了，应该是…"."""
-    text, found = turn.text, {}
-    place = reading.place_in(turn.heard)
+def _corrections(turn: Turn, city: City) -> dict[str, Any]:
+    """The new values in "地址写错了，应该是…"; a place told without that word is new only where it says more."""
+    text, known = turn.text, turn.slots.get("place")
+    marked = reading.place_in(turn.heard)
     value, named = reading.corrected_value(text), reading.field_named(text)
-    if turn.intent == "correct" and value and named in ("place", "event_time"):
-        found[named] = place if named == "place" and place and place in value and len(value) > 40 else value
-    elif place and turn.intent in ("correct", "inform_place", "inform_detail", "affirm", "deny"):
-        known = turn.slots.get("place")
-        found["place"] = reading.with_house(known, place) if known and reading.is_only_a_house(place) else place
-    elif turn.intent == "inform_place" and (spoken := reading.place_from_reply(text)):
-        found["place"] = spoken
-    return found
+    if turn.intent == "correct" and value and named == "event_time":
+        return {"event_time": value}
+    if turn.intent == "correct" and value and named == "place":
+        place = marked if marked and marked in value and len(value) > _PLACE_CHARS else reading.without_lead(value)
+        return {"place": places.corrected(known, place, city)}
+    if marked and turn.intent in ("correct", "deny"):
+        return {"place": places.corrected(known, marked, city)}
+    if marked and turn.intent in ("inform_place", "inform_detail", "affirm"):
+        return {"place": places.settled(known, marked, city)}
+    if turn.intent == "inform_place" and (spoken := reading.place_from_reply(text)):
+        return {"place": places.settled(known, spoken, city)}
+    return {}
 
 
 def _refuses_number(turn: Turn) -> bool:

@@ -104,6 +104,7 @@ def _forget_draft(
         "last_ticket": last_ticket,
         "wrong_lookups": turn.slots.get("wrong_lookups"),
         "waiting_matters": waiting_matters,
+        "danger_unfiled": turn.slots.get("danger_unfiled"),
     }
     reply.forget_all()
     reply.put(**{name: value for name, value in kept.items() if value})

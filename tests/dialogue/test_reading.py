@@ -22,6 +22,16 @@ def heard(text: str, **entities: str) -> Heard:
         ("惠济区迎宾路", "惠济区迎宾路"),
         ("太康路", "太康路"),
         ("地铁1号线燕庄站", "地铁1号线燕庄站"),
+        ("就花园路85号院", "花园路85号院"),
+        ("就是在花园路85号院那儿", "花园路85号院"),
+        ("嗯俺就住花园路85号院", "花园路85号院"),
+        ("是的，花园路85号", "花园路85号"),
+        ("具体在花园路", "花园路"),
+        ("在建工地门口", "在建工地门口"),
+        ("就业局对面", "就业局对面"),
+        ("住建局门口", "住建局门口"),
+        ("好又多超市门口", "好又多超市门口"),
+        ("地方税务局门口", "地方税务局门口"),
         ("我们小区", None),
         ("楼下", None),
         ("取消", None),
@@ -78,10 +88,27 @@ def test_the_most_exact_place_is_taken() -> None:
         ("二七区交通路与陇海路口积水", "二七区交通路与陇", "二七区交通路与陇海路口"),
         ("农业路和文化路交叉口信号灯坏了", "农业路和文化路", "农业路和文化路交叉口"),
         ("省人民医院西门占道", "省人民医院西", "省人民医院西门"),
+        ("就花园路85号院垃圾成堆", "就花园路85号院", "花园路85号院"),
     ],
 )
 def test_a_place_is_completed_from_what_stands_beside_it(text: str, marked: str, place: str) -> None:
     assert reading.place_in(heard(text, place=marked)) == place
+
+
+@pytest.mark.parametrize(
+    ("known", "house", "place"),
+    [
+        ("经三路12号院3号楼", "5号楼", "经三路12号院5号楼"),
+        ("经三路12号院3号楼", "2单元", "经三路12号院3号楼2单元"),
+        ("经三路12号院3号楼2单元", "5号楼", "经三路12号院5号楼"),
+        ("绿城花园二期3号楼", "5号楼2单元", "绿城花园二期5号楼2单元"),
+        ("花园路85号院", "87号院", "花园路87号院"),
+        ("花园路85号院", "3号楼", "花园路85号院3号楼"),
+        ("绿城花园", "3号楼", "绿城花园3号楼"),
+    ],
+)
+def test_another_house_of_the_same_place(known: str, house: str, place: str) -> None:
+    assert reading.with_house(known, house) == place
 
 
 @pytest.mark.parametrize("text", ["没有具体地点", "全市都这样", "到处都是", "网上买的东西"])
@@ -134,10 +161,58 @@ def test_a_masked_number_anywhere_is_a_phone_but_other_digits_are_not() -> None:
         ("物业的焦经理态度很差", "焦经理", False),
         ("包工头叫王强，工资没给", "王强", False),
         ("打荀经理电话不接", "荀经理", False),
+        ("联系人 杜娟 187****6543", "杜娟", True),
+        ("我的联系人是周女士", "周女士", True),
+        ("联系焦经理", "焦经理", False),
+        ("我联系过物业王主任，他不管", "王主任", False),
+        ("请联系焦经理处理", "焦经理", False),
+        ("不愿意留联系方式", "方式", False),
+        ("物业的联系人是焦经理", "焦经理", False),
+        ("小区物业不管，叫什么金科物业", "金科物业", False),
+        ("小区物业不管，叫金科物业", "金科物业", False),
+        ("有个小伙子 叫小丁", "小丁", False),
+        ("被投诉人：焦经理", "焦经理", False),
+        ("我是王强的妈妈", "王强", False),
+        ("我是王强，电话138****5678", "王强", True),
     ],
 )
 def test_whose_name_it_is(text: str, name: str, own: bool) -> None:
     assert reading.own_name(heard(text, name=name)) == (name if own else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "own"),
+    [
+        ("名字写周先生", "周先生", True),
+        ("就写陈师傅吧", "陈师傅", True),
+        ("王建国", "王建国", True),
+        ("我是3号楼的，叫王强", "王强", True),
+        ("姓司马 两个字的姓 叫司马兰", "司马兰", True),
+        ("联系焦经理", "焦经理", False),
+        ("请联系王强 138****5678", "王强", False),
+        ("我联系过物业王主任", "王主任", False),
+        ("我找过村里的王主任", "王主任", False),
+        ("物业不管，叫焦大海", "焦大海", False),
+        ("我是王强的妈妈", "王强", False),
+    ],
+)
+def test_whose_name_it_is_in_a_message_about_the_contact(text: str, name: str, own: bool) -> None:
+    understanding = understood(text, "inform_contact", name=name).as_dict()
+    message = {"text": text, "intent": {"name": "inform_contact"}, "understanding": understanding}
+    assert reading.own_name(Heard.of(message)) == (name if own else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("我叫王强，电话138****5678，物业的王强不管", "我叫某某，电话某某，物业的王强不管"),
+        ("王强，138****5678，路灯不亮", "某某，某某，路灯不亮"),
+        ("对方用诈骗电话138****5678打给我", "对方用诈骗电话138****5678打给我"),
+        ("我的手机号138****5678", "我的手机号某某"),
+    ],
+)
+def test_an_account_without_its_writer(text: str, left: str) -> None:
+    assert reading.without_identity(text, ["王强"], ["138****5678"]) == left
 
 
 @pytest.mark.parametrize(
@@ -152,6 +227,14 @@ def test_whose_name_it_is(text: str, name: str, own: bool) -> None:
         ("二七万达广场负一层停车场", "二七万达广场", False),
         ("中牟县官渡镇，具体村名说不好", "中牟县官渡镇", False),
         ("花园路85号院", "花园路85号院", False),
+        ("就花园路85号院", "花园路85号院", False),
+        ("花园路85号院那个井盖", "花园路85号院", False),
+        ("高新区科学大道西北角那个报刊亭", "高新区科学大道", False),
+        ("花园路85号院那个门卫骂人", "花园路85号院", True),
+        ("花园路85号院垃圾成堆那家店乱倒", "花园路85号院", True),
+        ("那家烧烤油烟熏人，花园路85号院", "花园路85号院", True),
+        ("那个，花园路85号院垃圾成堆", "花园路85号院", True),
+        ("那个，花园路85号院", "花园路85号院", False),
     ],
 )
 def test_what_stands_beside_a_place(text: str, place: str, tells: bool) -> None:
@@ -164,6 +247,11 @@ def test_what_stands_beside_a_place(text: str, place: str, tells: bool) -> None:
         ("我要匿名", True),
         ("匿名举报", True),
         ("不想透露姓名", True),
+        ("不要写我名字", True),
+        ("别写上我的名字", True),
+        ("不要登记我的真实姓名", True),
+        ("别写错我的名字", False),
+        ("别告诉物业我的名字", False),
         ("不用匿名", False),
         ("我实名举报", False),
         ("路坏了", False),
