@@ -13,7 +13,8 @@ it is meant. Notices and regulations are then measured without and with them.
 """
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,8 @@ from kb.words import query_terms, terms
 _RESAMPLES = 2000
 _SEED = 1
 _DEPTH = 200
+_ANSWERABLE = [Path("tests/kb/resident_questions.jsonl"), Path("tests/kb/resident_sections.jsonl")]
+_NONE: list[Path] = []
 Figures = dict[str, Any]
 
 
@@ -87,11 +90,11 @@ def _place(order: Sequence[str], wanted: str) -> int:
     return order.index(wanted) + 1 if wanted in order else 0
 
 
-def phrased(snapshot: Snapshot, encoder: Encoder, file: Path) -> Snapshot:
-    """The snapshot with those phrasings of the file whose document and place it has."""
+def phrased(snapshot: Snapshot, encoder: Encoder, files: Sequence[Path]) -> Snapshot:
+    """The snapshot with those phrasings of the files whose document and place it has."""
     ids = {document.title: id_ for id_, document in snapshot.documents.items()}
     told: list[tuple[str, str | None, str]] = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in (line for file in files for line in file.read_text(encoding="utf-8").splitlines()):
         row = json.loads(line)
         document = str(row.get("docid") or ids.get(row.get("title", "")))
         if document not in snapshot.documents:
@@ -100,6 +103,8 @@ def phrased(snapshot: Snapshot, encoder: Encoder, file: Path) -> Snapshot:
         if near := row.get("near"):
             label = next((p.article for p in snapshot.passages_of(document) if near in p.text), None)
         told.append((document, label, row["question"]))
+    if not told:
+        return snapshot
     vectors = encoder.embed([text for _, _, text in told], "query").astype(np.float16)
     return snapshot.with_phrasings([Phrased(*row, vector) for row, vector in zip(told, vectors, strict=True)])
 
@@ -165,16 +170,26 @@ def replies(data: Path, encoder: Encoder, limit: int) -> Figures:
     return {name: _retrieval(found) for name, found in places.items()}
 
 
-def laws(data: Path, encoder: Encoder) -> Snapshot:
-    """Zhengzhou's regulations."""
-    return build(read_corpus(data / "policies" / "zhengzhou_regulations.jsonl"), encoder, batch=64)
+def laws(data: Path, encoder: Encoder) -> tuple[Snapshot, dict[str, str]]:
+    """Zhengzhou's regulations, and their texts by id."""
+    documents = read_corpus(data / "policies" / "zhengzhou_regulations.jsonl")
+    return build(documents, encoder, batch=64), {d.id: d.text for d in documents}
 
 
-def regulations(snapshot: Snapshot, encoder: Encoder, file: Path) -> Figures:
-    """Rows {question, docid or title, article}: the right article first among the hits, and among the cited."""
+def _stands(quote: str, article: str | None, text: str) -> bool:
+    """Whether a quote stands in an article of a law's own text; found by the text alone, not by how it was cut."""
+    mine = re.findall(rf"^\s*({article}\s.*?)(?=^\s*第[零〇一二三四五六七八九十百]+条\s|\Z)", text, re.M | re.S)
+    return any("".join(quote.split()) in "".join(found.split()) for found in mine)
+
+
+def regulations(snapshot: Snapshot, encoder: Encoder, file: Path, texts: Mapping[str, str]) -> Figures:
+    """Rows {question, docid or title, article}: the right article first among the hits, and among the cited.
+
+    `texts`: of the laws, by id, as they were published.
+    """
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     calibration, today = Calibration.load(), date.today()
-    first, cited, outcomes = [], [], []
+    first, cited, stands, outcomes = [], [], [], []
     for row in rows:
         wanted = row.get("title") or row.get("docid")
 
@@ -187,10 +202,12 @@ def regulations(snapshot: Snapshot, encoder: Encoder, file: Path) -> Figures:
         outcomes.append(result.outcome)
         if result.citations:
             cited.append(any(right(c.document, c.title, c.article) for c in result.citations))
+            stands.append(all(_stands(q.text, q.hit.article, texts[q.hit.document.id]) for q in result.evidence))
     return {
         "n": len(rows),
         "article first": _with_interval(first),
         "right among those cited": _with_interval(cited) if len(cited) > 1 else None,
+        "every quote stands in the article it cites": f"{sum(stands)} of {len(stands)}",
         "outcomes": {o: outcomes.count(o) for o in sorted(set(outcomes))},
     }
 
@@ -225,30 +242,39 @@ def main(
     reply_rows: Annotated[int, typer.Option("--replies", help="the first so many messages; 0: all; -1: none")] = 0,
     regulation_file: Annotated[Path | None, typer.Option("--regulations")] = None,
     not_found_file: Annotated[Path | None, typer.Option("--not-found")] = None,
-    answerable_file: Annotated[Path, typer.Option("--answerable")] = Path("tests/kb/resident_questions.jsonl"),
-    phrasings: Annotated[Path | None, typer.Option(help="questions attached to places of the documents")] = None,
+    answerable_files: Annotated[list[Path], typer.Option("--answerable")] = _ANSWERABLE,
+    phrasings: Annotated[list[Path], typer.Option(help="questions attached to places of the documents")] = _NONE,
+    with_notices: Annotated[bool, typer.Option("--notices/--no-notices")] = True,
     vectors: Annotated[Path | None, typer.Option(help="file (.npz) that vectors are kept in for another run")] = None,
 ) -> None:
     """Measure, and print JSON."""
     encoder = KeptVectors(QuestionEncoder(threads=2), vectors)
-    base = notices(data, encoder)
-    result: Figures = {"policy_qa": policy_qa(data, base, encoder)}
-    if phrasings and (told := phrased(base, encoder, phrasings)).phrasings:
-        result["policy_qa, with phrasings"] = {"phrasings": len(told.phrasings), **policy_qa(data, told, encoder)}
-    encoder.keep()
+    result: Figures = {}
+    if with_notices:
+        base = notices(data, encoder)
+        result["policy_qa"] = policy_qa(data, base, encoder)
+        if (told := phrased(base, encoder, phrasings)).phrasings:
+            result["policy_qa, with phrasings"] = {"phrasings": len(told.phrasings), **policy_qa(data, told, encoder)}
+        encoder.keep()
     if reply_rows >= 0:
         result["replies"] = replies(data, encoder, reply_rows)
     if regulation_file:
-        base = laws(data, encoder)
-        result["regulations"] = regulations(base, encoder, regulation_file)
-        if phrasings and (told := phrased(base, encoder, phrasings)).phrasings:
-            with_them = regulations(told, encoder, regulation_file)
+        base, texts = laws(data, encoder)
+        result["regulations"] = regulations(base, encoder, regulation_file, texts)
+        if (told := phrased(base, encoder, phrasings)).phrasings:
+            with_them = regulations(told, encoder, regulation_file, texts)
             result["regulations, with phrasings"] = {"phrasings": len(told.phrasings), **with_them}
     if not_found_file:
         entries = [d for d in read_corpus(policies) if d.status == "published"]
-        rows = [json.loads(line) for line in answerable_file.read_text(encoding="utf-8").splitlines() if line.strip()]
-        asked = [Question(r["question"], r["docid"]) for r in rows if r.get("docid")]
-        result["not found"] = not_found(build(entries, encoder, batch=64), encoder, not_found_file, asked)
+        lines = [
+            line for file in answerable_files for line in file.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
+        asked = [Question(r["question"], r["docid"]) for r in map(json.loads, lines) if r.get("docid")]
+        base = build(entries, encoder, batch=64)
+        result["not found"] = not_found(base, encoder, not_found_file, asked)
+        if (told := phrased(base, encoder, phrasings)).phrasings:
+            with_them = not_found(told, encoder, not_found_file, asked)
+            result["not found, with phrasings"] = {"phrasings": len(told.phrasings), **with_them}
     encoder.keep()
     result["machine"] = describe("faiss-cpu", "numpy", "onnxruntime")
     typer.echo(json.dumps(result, ensure_ascii=False, indent=1))

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +20,12 @@ import numpy as np
 from kb.documents import Document
 from kb.elsewhere import another_place
 from kb.extract import Quote, covered_share, extract
+from kb.phrasing_index import FLOOR
 from kb.readings import Choice, readings
 from kb.search import NO_FILTERS, Encoder, Filters, Hit, Query, Snapshot
-from kb.sections import says
+from kb.sections import ASKED_OF_ENTRIES, asked_of, is_article, says
 from kb.suggestions import next_questions
+from kb.text import folded
 
 NOT_FOUND = "知识库里没有找到能回答这个问题的有效文件。您可以换个说法再问，或者说“转人工”，由工作人员答复。"
 _ELSEWHERE = (
@@ -93,8 +95,12 @@ class Signals:
     dense: cosine of the best passage. lead: that cosine less the mean of those found after it. sparse: its BM25 score
     as a share of what a passage of average length with every content word of the question would get. coverage: share
     of the content words, weighted by rarity, that occur in the document. passage_coverage: the same in the passage.
-    value: what the ranking gives the best passage. margin: that less the best of another document. says: whether the
-    entry has what is asked of it (`kb.sections.says`).
+    value: what the ranking gives the best passage. margin: that less the best of another document. ahead: the same for
+    an article of a law, less the best of any other place. says: whether the entry has what is asked of it
+    (`kb.sections.says`). phrased: how like the question a phrasing of the best passage's place is, above what says
+    nothing. own_words: how many content words the question has beside those of the title (8: 1). missing, rarest: how
+    rare those of them are, together and the rarest, that occur nowhere in the document. asks: what is asked of an
+    entry (names of `kb.sections.ASPECTS`); residents ask some things more often than entries say them.
     """
 
     dense: float
@@ -105,6 +111,17 @@ class Signals:
     value: float
     margin: float
     says: float
+    ahead: float = 0.0
+    phrased: float = 0.0
+    own_words: float = 0.0
+    missing: float = 0.0
+    rarest: float = 0.0
+    asks: frozenset[str] = frozenset()
+
+    def values(self) -> dict[str, float]:
+        """Every signal by name; what is asked as "asks fee": 1."""
+        numbers = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "asks"}
+        return numbers | {f"asks {name}": float(name in self.asks) for name in ASKED_OF_ENTRIES}
 
     @classmethod
     def of(cls, query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> "Signals":
@@ -115,6 +132,12 @@ class Signals:
         passages = snapshot.passages_of(best.document.id)
         possible = sum(index.idf(w) for w in query.content) or 1.0
         title = best.document.title
+        elsewhere = others
+        if is_article(best.article):
+            elsewhere = [h for h in hits[1:] if (h.document.id, h.article) != (best.document.id, best.article)]
+        own = [word for word in query.content if word not in folded(title)]
+        text = folded("\n".join(f"{p.article or ''}\n{p.text}" for p in passages))
+        lacking = [index.idf(word) for word in own if word not in text]
         return cls(
             dense=max(h.dense for h in hits if h.document.id == best.document.id),
             lead=best.dense - float(np.mean(rest)) if rest else 0.0,
@@ -122,9 +145,23 @@ class Signals:
             coverage=covered_share(query.content, passages, title, index.idf),
             passage_coverage=covered_share(query.content, [best.passage], title, index.idf),
             value=best.value / 10,
-            margin=min((best.value - max((h.value for h in others), default=best.value - 5)) / 5, 1.0),
+            margin=_margin(best, others),
             says=says(query.asked, passages),
+            ahead=_margin(best, elsewhere),
+            phrased=max(best.phrased - FLOOR, 0.0) * 10,
+            own_words=min(len(own), 8) / 8,
+            missing=min(sum(lacking), 40.0) / 40,
+            rarest=max(lacking, default=0.0) / 10,
+            asks=asked_of(query.asked, passages),
         )
+
+
+SIGNALS = (*(f.name for f in fields(Signals) if f.name != "asks"), *(f"asks {name}" for name in ASKED_OF_ENTRIES))
+"""Names of all signals, in the order of `Signals.values`."""
+
+
+def _margin(best: Hit, others: Sequence[Hit]) -> float:
+    return min((best.value - max((h.value for h in others), default=best.value - 5)) / 5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +191,8 @@ class Calibration:
 
     def confidence(self, signals: Signals) -> float:
         """Probability that the best document answers the question."""
-        z = self.bias + sum(weight * getattr(signals, name) for name, weight in self.weights.items())
+        values = signals.values()
+        z = self.bias + sum(weight * values[name] for name, weight in self.weights.items())
         return 1 / (1 + math.exp(-max(min(z, 50.0), -50.0)))
 
 

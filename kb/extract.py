@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kb import spans
 from kb.documents import Passage
 from kb.search import Hit, Query, Snapshot
-from kb.sections import choose, is_in_sections
+from kb.sections import choose, is_article, is_in_sections
 from kb.text import folded, sentences
 from kb.words import query_terms
 
@@ -36,7 +36,8 @@ def extract(query: Query, hits: Sequence[Hit], snapshot: Snapshot, *, max_chars:
     """The sentences that answer, in reading order, from the document of the best hit.
 
     Of an entry made of sections, the sections asked for; else the sentences around the stretch that `kb.spans` finds.
-    A short passage under a heading, or a short article of a law, is quoted whole: its lines belong together.
+    A short passage under a heading, or a short article of a law, is quoted whole: its lines belong together. Of a law
+    only the article found first is quoted: which one answers, the order knows better than the stretch.
     """
     if not hits:
         return []
@@ -60,9 +61,12 @@ def extract(query: Query, hits: Sequence[Hit], snapshot: Snapshot, *, max_chars:
             for passage, score in chosen
         ]
     document = hits[0].document
-    mine = [hit for hit in hits if hit.document.id == document.id][:_PASSAGES]
-    if hits[0].phrased >= _SAME_QUESTION:
+    mine = [hit for hit in hits if hit.document.id == document.id]
+    if is_article(hits[0].article):
+        mine = [hit for hit in mine if hit.article == hits[0].article]
+    elif hits[0].phrased >= _SAME_QUESTION:
         mine = mine[:1]
+    mine = mine[:_PASSAGES]
     found = spans.best(
         query.text,
         query.content,

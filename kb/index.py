@@ -23,6 +23,7 @@ CANDIDATES = 200
 _BLOCK = 64
 # In shares of the passages: after lists of words this long it is looked whether the others can be spared, for so few.
 _SPARED_FROM, _FEW = 1.0, 0.01
+_WORDS_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class PassageIndex:
         self.parts = parts
         self._starts = np.cumsum([0, *(len(p.postings) for p in parts)])
         self._frequencies = [p.postings.frequencies(p.alive) for p in parts]
+        self._asked_for: dict[str, int] = {}
         self.alive = np.concatenate([p.alive for p in parts]) if parts else np.zeros(0, dtype=np.bool_)
         self.size = int(np.count_nonzero(self.alive))
         length = sum(float(p.postings.lengths[p.alive].sum()) for p in parts)
@@ -81,10 +83,15 @@ class PassageIndex:
 
     def frequency(self, word: str) -> int:
         """In how many passages a word occurs."""
-        found = 0
-        for part, frequencies in zip(self.parts, self._frequencies, strict=True):
-            number = part.postings.vocabulary.get(word)
-            found += int(frequencies[number]) if number is not None else 0
+        found = self._asked_for.get(word)
+        if found is None:
+            found = 0
+            for part, frequencies in zip(self.parts, self._frequencies, strict=True):
+                number = part.postings.vocabulary.get(word)
+                found += int(frequencies[number]) if number is not None else 0
+            if len(self._asked_for) >= _WORDS_KEPT:
+                self._asked_for.clear()
+            self._asked_for[word] = found
         return found
 
     def idf(self, word: str) -> float:

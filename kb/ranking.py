@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import repeat
 from pathlib import Path
 
@@ -219,8 +219,7 @@ def _of_documents(
     covered = present.shares(rarity, present.in_documents).tolist()
     covered_by_passage = present.shares(rarity, present.in_passages)[firsts].tolist()
     for number, document in enumerate(found):
-        title = folded(document.title)
-        title_pairs = set(pairs(title))
+        title, title_pairs = _title(document.title)
         fused = [match.score for match in document.matches]
         cosines = [dense(match.dense) for match in document.matches]
         rows.append(
@@ -242,6 +241,13 @@ def _of_documents(
             )
         )
     return np.array(rows, dtype=np.float32).reshape(len(found), len(OF_DOCUMENT))
+
+
+@lru_cache(maxsize=20_000)
+def _title(title: str) -> tuple[str, frozenset[str]]:
+    """A title folded, and its pairs of characters."""
+    plain = folded(title)
+    return plain, frozenset(pairs(plain))
 
 
 def _scale(scores: Sequence[float]) -> Callable[[float], float]:

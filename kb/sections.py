@@ -93,6 +93,7 @@ ASPECTS = (
         r"怎么办理|怎么申|怎么提|怎么领|怎么交|怎么登|怎么备|怎么报|怎么上|怎么认|怎么查|办理|步骤|流程|在哪里办|在哪里申|向哪里申",
     ),
 )
+ASKED_OF_ENTRIES = tuple(aspect.name for aspect in ASPECTS if aspect.name not in ("lost", "how"))
 # What somebody who asks how to do it also needs, and who gives it in reading order.
 _HOW_TO = re.compile(r"条件|材料|准备什么|哪里办|哪里申|怎么办理|怎么申|办理步骤|办理方式|申请流程|多久|时限")
 _HOW_TO_CHARS = 330
@@ -111,9 +112,21 @@ def says(question: str, passages: Sequence[Passage]) -> float:
     return max(aspect.fits(passage) for aspect in asked[:2] for passage in passages)
 
 
+def asked_of(question: str, passages: Sequence[Passage]) -> frozenset[str]:
+    """Which of ASKED_OF_ENTRIES a question asks of an entry of sections; none of another document."""
+    if not is_in_sections(passages, max_chars=10_000):
+        return frozenset()
+    return frozenset(a.name for a in ASPECTS if a.name in ASKED_OF_ENTRIES and a.asked.search(question))
+
+
+def is_article(label: str | None) -> bool:
+    """Whether a place is an article of a law (第七条, 附则 > 第三十条)."""
+    return label is not None and _ARTICLE.fullmatch(label) is not None
+
+
 def is_in_sections(passages: Sequence[Passage], *, max_chars: int) -> bool:
     """Whether a document is made of short sections with headings of their own, and is no law."""
-    short = [p for p in passages if p.label and len(p.text) <= max_chars and not _ARTICLE.fullmatch(p.label)]
+    short = [p for p in passages if p.label and len(p.text) <= max_chars and not is_article(p.label)]
     return len(passages) >= 3 and len(short) >= 0.8 * len(passages) and len({p.label for p in short}) >= 3
 
 

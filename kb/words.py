@@ -49,6 +49,13 @@ def synonyms() -> dict[str, tuple[str, ...]]:
     return table
 
 
+@cache
+def _replacements() -> list[tuple[str, str]]:
+    """What residents say and what stands for it, the longest first."""
+    longest_first = sorted(synonyms().items(), key=lambda item: -len(item[0]))
+    return [(said, " ".join(("", *phrases, ""))) for said, phrases in longest_first]
+
+
 def _lines(name: str) -> list[str]:
     text = (_DATA / name).read_text(encoding="utf-8")
     return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
@@ -92,8 +99,9 @@ def query_terms(question: str) -> list[str]:
 def in_documents_words(question: str) -> str:
     """The question with what residents say put into the words of documents, for judging what an answer covers."""
     plain = folded(question)
-    for said, phrases in sorted(synonyms().items(), key=lambda item: -len(item[0])):
-        plain = plain.replace(said, " ".join(("", *phrases, "")))
+    for said, meant in _replacements():
+        if said in plain:
+            plain = plain.replace(said, meant)
     return plain
 
 

@@ -2,14 +2,16 @@
 
 from datetime import date
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kb.answer import NOT_FOUND, Answer, Calibration, answer, validity
+from kb.answer import NOT_FOUND, SIGNALS, Answer, Calibration, Signals, answer, validity
 from kb.documents import Document, NewDocument
 from kb.evaluate import build
-from kb.search import Snapshot
+from kb.phrasing_index import Phrased
+from kb.search import Query, Snapshot
 from tests.kb.conftest import BY_WORDS, TODAY, HashEncoder, dogs, heating
 
 
@@ -56,6 +58,35 @@ def test_what_it_cannot_answer_it_says(snapshot: Snapshot, encoder: HashEncoder,
     assert result.steps[-1].outcome == step
 
 
+def test_of_a_law_the_article_found_first_is_quoted(encoder: HashEncoder) -> None:
+    law = (
+        "第一条 夜里装修扰民的，由城市管理部门处罚。\n第二条 罚款二百元以上一千元以下，罚款多少由部门决定。\n"
+        "第三条 本条例自公布之日起施行。\n第四条 以前的办法同时废止。"
+    )
+    snapshot = build([NewDocument(id="law", title="噪声条例", text=law)], encoder)
+    for question in ("夜里装修扰民罚款多少", "扰民罚款多少元"):
+        own = encoder.embed([question], "query")[0]
+        aside = np.eye(1, encoder.width, int(np.abs(own).argmin()), dtype=np.float32)[0]
+        vector = (0.94 * own + np.sqrt(1 - 0.94**2) * aside).astype(np.float16)  # alike, not the same question
+        for label in ("第一条", "第二条"):
+            told = snapshot.with_phrasings([Phrased("law", label, f"{question}呀", vector)])
+            result = _ask(question, told, encoder, Calibration({}, 9.0, 0.5))
+            assert result.hits[0].article == label
+            assert [c.article for c in result.citations] == [label]
+
+
+def test_what_is_asked_and_missing_counts_for_the_confidence(snapshot: Snapshot, encoder: HashEncoder) -> None:
+    def signals(question: str) -> dict[str, float]:
+        query = Query.of(question, encoder)
+        return Signals.of(query, snapshot.search(query, top_k=30, today=TODAY), snapshot).values()
+
+    there, lacking = signals("养犬登记带什么证明"), signals("养犬登记带什么证明去龙子湖宠物窗口")
+    assert tuple(there) == SIGNALS
+    assert there["missing"] == 0 < lacking["missing"]
+    assert lacking["rarest"] > 0 and lacking["own_words"] > there["own_words"]
+    assert not any(there[name] for name in SIGNALS if name.startswith("asks "))  # no entry of sections
+
+
 def test_a_very_long_question_is_survived(snapshot: Snapshot, encoder: HashEncoder) -> None:
     assert _ask("室温标准是多少" * 2000, snapshot, encoder).steps
 
@@ -83,12 +114,8 @@ def test_the_validity_is_put_into_words(start: date | None, end: date | None, wo
 
 
 def test_the_shipped_calibration_weighs_known_signals() -> None:
-    from dataclasses import fields
-
-    from kb.answer import Signals
-
     calibration = Calibration.load()
-    assert set(calibration.weights) <= {f.name for f in fields(Signals)}
+    assert set(calibration.weights) <= set(SIGNALS)
     assert 0 < calibration.threshold < 1
     strong = Signals(0.93, 0.06, 1.5, 1.0, 1.0, value=8.0, margin=0.8, says=1.0)
     weak = Signals(0.84, 0.0, 0.1, 0.0, 0.0, value=6.0, margin=0.0, says=0.0)
