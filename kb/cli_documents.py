@@ -12,6 +12,7 @@ from kb.console import JsonFlag, NoEncoder, database, out, run, show, table
 from kb.documents import STATUS_NAMES
 from kb.errors import DocumentNotFound, InvalidDocument
 from kb.lifecycle import Role
+from kb.phrasings import Phrasings, told_of_left_behind
 from kb.service import KnowledgeBase
 from kb.versions import author
 
@@ -118,16 +119,20 @@ def status(
             if found is None:
                 raise DocumentNotFound()
             step = lifecycle.towards(found.document, new, Role.OPERATOR)
-            return await kb.move(document_id, step.operation, by=BY, role=Role.OPERATOR, successor=by, until=day)
+            moved = await kb.move(document_id, step.operation, by=BY, role=Role.OPERATOR, successor=by, until=day)
+            changed = step.operation in lifecycle.CHANGES_SUCCESSOR
+            return moved, await Phrasings(db, NoEncoder()).left_behind(document_id) if changed else {}
 
-    document = run(work())
+    document, left = run(work())
 
     def draw() -> None:
         out.print(f"《{document.title}》：{STATUS_NAMES[document.status]}，{validity(document)}。", markup=False)
         if document.status == "published" and document.superseded_by:
             out.print(f"到期后由 {document.superseded_by} 替代。", markup=False)
+        if left:
+            out.print(told_of_left_behind(left), markup=False)
 
-    show(as_json, document.as_dict(), draw)
+    show(as_json, document.as_dict() | {"phrasings_left": left}, draw)
 
 
 def _draw_line(line: Line | Gap) -> None:

@@ -27,22 +27,25 @@ _EXPORTED = ("docid", "title", "document_number", "label", "question")
 @app.command("import")
 def import_(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", exists=True, dir_okay=False, help="JSON 行文件")],
+    again: Annotated[bool, typer.Option("--again", help="在这里删除过的，也重新导入")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """导入问法：每行 {docid 或 title, label, question}，label 留空指整份文件。
 
-    编号在这里没有时按 title（写了 document_number 的还看文号）找文件，并说明对到了哪一份。有一行没有导入时退出码为 1。
+    编号在这里没有时按 title（写了 document_number 的还看文号）找文件，并说明对到了哪一份。有一行没有导入时退出码为 1；
+    以前导入过、在这里删除的，会跳过，不算没有导入。
     """
 
     async def run() -> dict[str, Any]:
         rows, refused = await asyncio.to_thread(phrasing_files.read, files)
         async with _phrasings(silent=False) as (kb, phrasings):
             placed = phrasing_files.placed(rows, await kb.list_documents())
-            report = await phrasings.add_all(placed.found, source="import", by=_who())
+            report = await phrasings.add_all(placed.found, source="import", by=_who(), again=again)
         refused += [*placed.refused, *report.refused]
         return {
             "added": report.added,
             "unchanged": report.unchanged,
+            "skipped": report.skipped,
             "matched": [asdict(one) for one in placed.matched],
             "refused": [{"name": name, "reason": reason} for name, reason in refused],
         }
@@ -57,6 +60,10 @@ def import_(
             out.print(f"{one['name']}：{one['reason']}", markup=False)
         numbers = f"新增 {result['added']} 条，已有 {result['unchanged']} 条，没有导入 {len(result['refused'])} 条。"
         out.print(numbers, markup=False)
+        if result["skipped"]:
+            out.print(
+                f"跳过 {result['skipped']} 条：以前导入过，在这里删除了。要重新导入，请加 --again。", markup=False
+            )
 
     console.show(as_json, result, show)
     raise typer.Exit(1 if result["refused"] else 0)

@@ -11,7 +11,7 @@ from typing import Literal
 from kb.documents import STATUS_NAMES, Document, Status
 from kb.errors import MoveRefused
 
-__all__ = ["TRANSITIONS", "Outcome", "Role", "Transition", "allowed", "find", "outcome", "towards"]
+__all__ = ["CHANGES_SUCCESSOR", "TRANSITIONS", "Outcome", "Role", "Transition", "allowed", "find", "outcome", "towards"]
 
 Required = Literal["successor", "until", "not_over"]
 
@@ -71,6 +71,8 @@ _ALL = (
         "undo_supersede", "撤销替代", _PEOPLE, frozenset({"published", "superseded"}), "published", successor=True
     ),
 )
+CHANGES_SUCCESSOR = frozenset({"supersede", "undo_supersede"})
+"""Operations after which another document, or none, takes a document's place."""
 TRANSITIONS: dict[str, Transition] = {transition.operation: transition for transition in _ALL}
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -35,7 +35,8 @@ MOST_CHARS = 500
 _AT_ONCE = 64
 _NAMED = 30
 _ACTOR_CHARS = 40
-# What was imported and then deleted stays as a digest, so that the next start does not bring it again.
+# What a file or a superseded document brought and somebody then deleted stays as a digest, so that neither brings it
+# again.
 _REMOVED = "removed"
 KEPT = KbPhrasing.source != _REMOVED
 """Rows that are phrasings, and no mark of one that was removed."""
@@ -138,12 +139,21 @@ class Phrasing:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What came of putting several to a place. `gone`: ids of those that were not there any more."""
+
+    moved: int
+    gone: list[int]
+
+
 @dataclass(slots=True)
 class PhrasingReport:
-    """What came of storing several; `refused`: name and reason, in Chinese."""
+    """What came of storing several. `skipped`: removed here before; `refused`: name and reason, in Chinese."""
 
     added: int = 0
     unchanged: int = 0
+    skipped: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -162,13 +172,19 @@ class Phrasings:
         (vector,) = await self._embedded([new])
         async with self._db.begin() as session:
             await store.count_up(session)
-            number = await _put(session, new, vector, self._encoder.encoder_id, source, by)
-            if number is None:
-                raise PhrasingExists
-            return next(one for one in await listed(session, document_id) if one.id == number)
+            outcome, number = await _put(session, new, vector, self._encoder.encoder_id, source, by, again=True)
+            await store.count_phrasings_up(session)
+            found = await listed(session, document_id)
+        if outcome == "unchanged":
+            raise PhrasingExists
+        return next(one for one in found if one.id == number)
 
-    async def add_all(self, found: Sequence[NewPhrasing], *, source: Source, by: str) -> PhrasingReport:
+    async def add_all(
+        self, found: Sequence[NewPhrasing], *, source: Source, by: str, again: bool = False
+    ) -> PhrasingReport:
         """Attach many; those that cannot be are reported, the others are stored.
+
+        An import skips questions that the document had by import before and that were removed there, unless `again`.
 
         A question with somebody's number in it is masked; of the source "unanswered" it is refused: those were
         promised to be forgotten after 90 days, and what is made of them here is kept until it is removed.
@@ -188,37 +204,65 @@ class Phrasings:
                 await store.count_up(session)
                 for new, vector in zip(good, vectors, strict=True):
                     try:
-                        number = await _put(session, new, vector, self._encoder.encoder_id, source, by)
+                        outcome, _ = await _put(session, new, vector, self._encoder.encoder_id, source, by, again=again)
                     except KbError as error:
                         report.refused.append((new.name or new.text, error.detail))
                         continue
-                    report.added += number is not None
-                    report.unchanged += number is None
+                    report.added += outcome == "added"
+                    report.unchanged += outcome == "unchanged"
+                    report.skipped += outcome == "skipped"
+                await store.count_phrasings_up(session)
         return report
 
     async def remove(self, phrasing_id: int) -> None:
         """Raises PhrasingNotFound."""
         async with self._db.begin() as session:
             await store.count_up(session)
-            await _take_away(session, await _row(session, phrasing_id))
+            row = await _row(session, phrasing_id)
+            if row is None:
+                raise PhrasingNotFound
+            await _take_away(session, row)
+            await store.count_phrasings_up(session)
 
-    async def attach(self, ids: Sequence[int], label: str | None, *, by: str) -> int:
-        """Put phrasings to another place of their document; returns how many. What the place has already goes.
+    async def attach(self, ids: Sequence[int], label: str | None, *, by: str) -> Attached:
+        """Put phrasings to another place of their document. What the place has already goes; those that somebody
+        removed meanwhile are told, and do not keep the others.
 
-        Raises PhrasingNotFound, NoSuchPlace, PlaceNotPlain.
+        Raises NoSuchPlace, PlaceNotPlain.
         """
+        gone = []
         async with self._db.begin() as session:
             await store.count_up(session)
             for id_ in ids:
                 row = await _row(session, id_)
+                if row is None:
+                    gone.append(id_)
+                    continue
                 place = await _place(session, row.document_id, label or None)
                 known = await _known(session, row.document_id, place, row.text)
-                if known is not None and known != id_:
+                if known is not None and known.id != id_:
+                    known.touched = True
                     await _take_away(session, row)
                 else:
                     row.label, row.actor, row.created_at = place, by[:_ACTOR_CHARS], now()
+                    row.touched, row.lost_document, row.lost_version = True, None, None
                 await session.flush()
-        return len(ids)
+            await store.count_phrasings_up(session)
+        return Attached(len(ids) - len(gone), gone)
+
+    async def left_behind(self, document_id: str) -> dict[str, int]:
+        """What came from a document and stayed at another that supersedes it no longer, as somebody had changed it
+        there: title → number of phrasings."""
+        heir = select(KbDocument.superseded_by).where(KbDocument.id == document_id).scalar_subquery()
+        query = (
+            select(KbDocument.title, func.count())
+            .join(KbPhrasing, KbPhrasing.document_id == KbDocument.id)
+            .where(KbPhrasing.copied_from == document_id, KEPT, func.coalesce(heir, "") != KbDocument.id)
+            .group_by(KbDocument.title)
+            .order_by(KbDocument.title)
+        )
+        async with self._db.read() as session:
+            return {row[0]: row[1] for row in await session.execute(query)}
 
     async def listed(self, document_id: str | None = None) -> list[Phrasing]:
         """Of one document, or all, by document and in the order of its places."""
@@ -250,9 +294,15 @@ class Phrasings:
         return vectors.astype(np.float16)
 
 
+async def removed_here(session: AsyncSession, document_id: str) -> set[str]:
+    """`digest` of questions that were brought to a document, and removed there."""
+    query = select(KbPhrasing.text).where(KbPhrasing.document_id == document_id, KbPhrasing.source == _REMOVED)
+    return set(await session.scalars(query))
+
+
 async def _take_away(session: AsyncSession, row: KbPhrasing) -> None:
-    """Of an imported one a mark is left, so that no start brings it again."""
-    if row.source == "import":
+    """Of one that was brought a mark is left, so that it is not brought again."""
+    if row.source == "import" or row.copied_from is not None:
         row.source, row.text, row.embedding = _REMOVED, digest(row.text), b""
     else:
         await session.delete(row)
@@ -266,6 +316,12 @@ def numbers_in(text: str) -> list[str]:
 def digest(text: str) -> str:
     """Another one for another question, as it is stored: spaces do not count, and numbers of people are masked."""
     return hashlib.sha256(mask(_plain(text))[0].encode()).hexdigest()
+
+
+def told_of_left_behind(left: Mapping[str, int]) -> str:
+    """One line in Chinese about what `Phrasings.left_behind` found."""
+    named = "、".join(f"《{title}》{number} 个" for title, number in left.items())
+    return f"带到新文件的问法已经收回，有人改动过的还留在那里，请核对：{named}。"
 
 
 async def listed(session: AsyncSession, document_id: str | None = None) -> list[Phrasing]:
@@ -306,9 +362,10 @@ async def listed(session: AsyncSession, document_id: str | None = None) -> list[
 
 
 async def stamp(session: AsyncSession) -> tuple[object, ...]:
-    """Another one whenever the phrasings are others."""
-    ids = func.count(), func.max(KbPhrasing.id), func.sum(KbPhrasing.id), func.max(KbPhrasing.created_at)
-    return tuple((await session.execute(select(*ids).where(KEPT))).one())
+    """Another one whenever the phrasings are others, wherever they stand."""
+    # Those that went with their document are counted by nobody.
+    there = await session.execute(select(func.count(), func.sum(KbPhrasing.id)).where(KEPT))
+    return (await store.phrasings_revision(session), *there.one())
 
 
 async def searched(session: AsyncSession, encoder_id: str) -> tuple[list[Phrased], list[tuple[int, str]]]:
@@ -356,13 +413,35 @@ def _plain(text: str) -> str:
     return " ".join(storable(text).split())
 
 
+_Outcome = Literal["added", "unchanged", "skipped"]
+
+
 async def _put(
-    session: AsyncSession, new: NewPhrasing, vector: Halves, encoder_id: str, source: Source, by: str
-) -> int | None:
-    """The id of the new row; None where the place has the question already."""
+    session: AsyncSession,
+    new: NewPhrasing,
+    vector: Halves,
+    encoder_id: str,
+    source: Source,
+    by: str,
+    *,
+    again: bool,
+) -> tuple[_Outcome, int | None]:
+    """What came of it, and the id of the row. `again`: though it was brought here before and removed."""
     place = await _place(session, new.document_id, new.label)
-    if await _known(session, new.document_id, place, new.text) is not None:
-        return None
+    known = await _known(session, new.document_id, place, new.text)
+    if known is not None:
+        known.touched = True
+        return "unchanged", known.id
+    if source == "import":
+        mark = and_(
+            KbPhrasing.document_id == new.document_id,
+            KbPhrasing.source == _REMOVED,
+            KbPhrasing.text == digest(new.text),
+        )
+        if again:
+            await session.execute(delete(KbPhrasing).where(mark))
+        elif await session.scalar(select(KbPhrasing.id).where(mark).limit(1)) is not None:
+            return "skipped", None
     row = KbPhrasing(
         document_id=new.document_id,
         label=place,
@@ -374,14 +453,12 @@ async def _put(
     )
     session.add(row)
     await session.flush()
-    return row.id
+    return "added", row.id
 
 
-async def _row(session: AsyncSession, phrasing_id: int) -> KbPhrasing:
+async def _row(session: AsyncSession, phrasing_id: int) -> KbPhrasing | None:
     row = await session.get(KbPhrasing, phrasing_id)
-    if row is None or row.source == _REMOVED:
-        raise PhrasingNotFound
-    return row
+    return None if row is None or row.source == _REMOVED else row
 
 
 async def _place(session: AsyncSession, document_id: str, label: str | None) -> str | None:
@@ -400,11 +477,11 @@ async def _place(session: AsyncSession, document_id: str, label: str | None) -> 
     return named[0]
 
 
-async def _known(session: AsyncSession, document_id: str, place: str | None, text: str) -> int | None:
+async def _known(session: AsyncSession, document_id: str, place: str | None, text: str) -> KbPhrasing | None:
     """The phrasing of this text at a place; None where it has none."""
     here = KbPhrasing.label.is_(None) if place is None else KbPhrasing.label == place
-    known: int | None = await session.scalar(
-        select(KbPhrasing.id).where(KbPhrasing.document_id == document_id, here, KbPhrasing.text == text, KEPT)
+    known: KbPhrasing | None = await session.scalar(
+        select(KbPhrasing).where(KbPhrasing.document_id == document_id, here, KbPhrasing.text == text, KEPT)
     )
     return known
 

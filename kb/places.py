@@ -9,6 +9,8 @@ from rapidfuzz import fuzz, process
 from kb.documents import label_of
 
 MAX_CHARS = 120
+FORMER = "（原）"
+"""Behind the name of a place that is gone, where another place has that name or may have it one day."""
 _ARTICLE = re.compile(r"第[〇零一二三四五六七八九十百千两0-9０-９]+条(?:之[〇零一二三四五六七八九十百千两0-9０-９]+)?")
 _NTH = re.compile(r"（第 \d+ 处）$")
 # Shorter texts ("无。") are the same by chance.
@@ -53,6 +55,13 @@ def find(label: str, places: Collection[str]) -> list[str]:
 def is_article(place: str) -> bool:
     """Whether a number is all that the innermost part tells."""
     return _ARTICLE.fullmatch(label_of(_NTH.sub("", place)) or "") is not None
+
+
+def former(place: str, now_there: Collection[str]) -> str:
+    """A name for what is gone: a heading that comes back is the same, a number may be another article's one day."""
+    if not is_article(place) and not find(place, now_there):
+        return place
+    return f"{place[-(MAX_CHARS - len(FORMER)) :]}{FORMER}"
 
 
 def texts(pieces: Sequence[tuple[str | None, str]]) -> dict[str, str]:

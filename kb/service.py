@@ -284,9 +284,9 @@ class KnowledgeBase:
             await store.count_up(session)
             if not replace and checked.id in await store.hashes(session, [checked.id]):
                 raise DocumentExists()
-            was = await phrasing_moves.texts_of_places(session, checked.id)
+            was = await phrasing_moves.before(session, checked.id)
             await store.put(session, checked, pieces, vectors, self._encoder.encoder_id, publish=False)
-            await phrasing_moves.follow(session, checked.id, was)
+            await phrasing_moves.follow(session, was)
             await versions.keep(session, {checked.id: checked.text}, by)
         return await self._existing(checked.id)
 
@@ -314,7 +314,8 @@ class KnowledgeBase:
         """Take a step of the table in `kb.lifecycle`; it holds from the next question on.
 
         Args:
-            successor: id of the document that takes this one's place; it gets this one's phrasings, too.
+            successor: id of the document that takes this one's place; it gets this one's phrasings, too, and one that
+                takes it no longer loses them (`kb.phrasing_moves`).
             until: the last day in force of a document that expires or is superseded.
 
         Raises DocumentNotFound, MoveRefused (with the reason).
@@ -341,7 +342,10 @@ class KnowledgeBase:
                 suspended_before=suspended_before,
             )
             superseded = heir is not None and document.superseded_by != heir.id and moved.superseded_by == heir.id
+            former = document.superseded_by
             document = await store.move(session, document_id, moved, by)
+            if former is not None and former != document.superseded_by:
+                await phrasing_moves.take_back(session, document_id, former)
             if heir is not None and superseded:
                 await phrasing_moves.carry(session, document_id, heir.id)
         log.info("kb_status", document=document_id, operation=operation, status=document.status)
@@ -381,9 +385,9 @@ class KnowledgeBase:
             cut = await self._cut(new, stored if new.title == old.title else {})
         async with self._db.begin() as session:
             await store.count_up(session)
-            was = await phrasing_moves.texts_of_places(session, document_id)
+            was = await phrasing_moves.before(session, document_id)
             document = await store.rewrite(session, new, cut, encoder_id, base_version=base_version)
-            await phrasing_moves.follow(session, document_id, was)
+            await phrasing_moves.follow(session, was)
             await versions.keep(session, {document_id: new.text}, by)
         log.info("kb_edited", document=document_id, version=document.version, passages=len(cut or ()))
         return document
@@ -507,7 +511,7 @@ class KnowledgeBase:
         async with self._db.begin() as session:
             await store.count_up(session)
             for document, pieces, vectors in changed:
-                was = await phrasing_moves.texts_of_places(session, document.id)
+                was = await phrasing_moves.before(session, document.id)
                 try:
                     outcome = await store.put(
                         session, document, pieces, vectors, self._encoder.encoder_id, publish=publish
@@ -515,7 +519,7 @@ class KnowledgeBase:
                 except KbError as error:
                     report.refused.append(Refusal(document.id, error.detail))
                     continue
-                await phrasing_moves.follow(session, document.id, was)
+                await phrasing_moves.follow(session, was)
                 setattr(report, outcome, getattr(report, outcome) + 1)
                 report.passages += len(pieces) if outcome != "unchanged" else 0
                 if outcome != "unchanged":

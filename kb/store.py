@@ -23,6 +23,8 @@ _SEARCHABLE = ("published", "expired", "superseded")
 # What staff took out of use is not brought back by an import.
 _ENDED = ("expired", "superseded")
 _CLOSED = ("suspended", *_ENDED)
+# Rows of `KbRevision`.
+_ANYTHING, _PHRASINGS = 1, 2
 
 
 def to_bytes(vector: Floats) -> bytes:
@@ -35,14 +37,28 @@ def from_bytes(stored: bytes) -> Floats:
 
 async def revision(session: AsyncSession) -> int:
     """How often the knowledge base has changed; 0 before the first change."""
-    return (await session.scalar(select(KbRevision.revision).where(KbRevision.id == 1))) or 0
+    return (await session.scalar(select(KbRevision.revision).where(KbRevision.id == _ANYTHING))) or 0
+
+
+async def phrasings_revision(session: AsyncSession) -> int:
+    """How often phrasings have changed; 0 before the first change."""
+    return (await session.scalar(select(KbRevision.revision).where(KbRevision.id == _PHRASINGS))) or 0
 
 
 async def count_up(session: AsyncSession) -> None:
     """Announce a change. Call it first in a transaction: it lets only one writer in at a time."""
+    await _count_up(session, _ANYTHING)
+
+
+async def count_phrasings_up(session: AsyncSession) -> None:
+    """Announce that phrasings are others, in a transaction that has announced a change (`count_up`)."""
+    await _count_up(session, _PHRASINGS)
+
+
+async def _count_up(session: AsyncSession, counted: int) -> None:
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    await session.execute(insert(KbRevision).values(id=1, revision=0).on_conflict_do_nothing())
-    await session.execute(update(KbRevision).where(KbRevision.id == 1).values(revision=KbRevision.revision + 1))
+    await session.execute(insert(KbRevision).values(id=counted, revision=0).on_conflict_do_nothing())
+    await session.execute(update(KbRevision).where(KbRevision.id == counted).values(revision=KbRevision.revision + 1))
 
 
 async def hashes(session: AsyncSession, ids: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -446,7 +447,9 @@ class KbPassage(Base):
 
 
 class KbRevision(Base):
-    """One row that counts changes of the knowledge base, so that every process knows when to reload its index."""
+    """Counts changes, so that every process knows when to reload its index. `id`: 1 for anything of the knowledge base,
+    2 for its phrasings.
+    """
 
     __tablename__ = "kb_revision"
 
@@ -527,6 +530,10 @@ class KbPhrasing(Base):
     `label`: the place, with all headings above it (`kb.places`); None: the whole document. `source`: staff, import,
     unanswered, hit_test, or removed: an imported one that staff have deleted, of which only a hash is left, so that the
     next start does not bring it back. `embedding`: float16, little-endian, of `encoder`.
+
+    `copied_from`: the superseded document it came from; None for the document's own. `touched`: whether somebody has
+    put that copy elsewhere, or wanted it here, since. `lost_document`, `lost_version`: of one whose place is gone, the
+    text that had it last, under the name in `label`.
     """
 
     __tablename__ = "kb_phrasings"
@@ -540,6 +547,10 @@ class KbPhrasing(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     embedding: Mapped[bytes] = mapped_column(LargeBinary)
     encoder: Mapped[str] = mapped_column(String(64))
+    copied_from: Mapped[str | None] = mapped_column(String(64))
+    touched: Mapped[bool] = mapped_column(default=False, server_default=false())
+    lost_document: Mapped[str | None] = mapped_column(String(64))
+    lost_version: Mapped[int | None]
 
     __table_args__ = (Index("ix_kb_phrasings_document", "document_id"),)
 

@@ -1,21 +1,23 @@
 """The checks that read every text, in a process of their own: a turn must not share its interpreter with them.
 
-Run as a program it reads a `Material` from standard input and writes a `Seen`, both pickled by the other side of the
-same code; nothing else is ever read.
+Run as a program it reads a `Material` from standard input, a file of three arrays (.npy) with JSON behind them, and
+writes a `Seen` as JSON.
 """
 
 import asyncio
 import os
-import pickle
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from itertools import chain
 from typing import IO
 
-from kb.documents import Document
+import numpy as np
+from pydantic import TypeAdapter
+
+from kb.documents import Document, Passage
 from kb.health.contradictions import contradictions
 from kb.health.duplicates import duplicates
 from kb.health.finding import Entry, Finding
@@ -79,14 +81,55 @@ async def look_elsewhere(material: Material) -> Seen:
         raise
     if child.returncode:
         raise RuntimeError(f"the health check's process ended with {child.returncode}")
-    seen: Seen = await asyncio.to_thread(pickle.loads, written)
-    return seen
+    return await asyncio.to_thread(_SEEN.validate_json, written)
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """A `Material` without its vectors."""
+
+    entries: list[tuple[Document, list[Passage]]]
+    documents: list[Document]
+    today: date
+    asked: list[tuple[int, str, datetime]]
+    encoder_id: str
+
+
+_TEXTS, _SEEN = TypeAdapter(_Texts), TypeAdapter(Seen)
 
 
 def _write(material: Material, file: IO[bytes]) -> None:
-    pickle.dump(material, file, protocol=pickle.HIGHEST_PROTOCOL)
+    width = len(material.centre)
+    passages = [entry.vectors for entry in material.entries]
+    for vectors in (
+        np.concatenate(passages) if passages else np.zeros((0, width), dtype=np.float32),
+        np.array([one.vector for one in material.asked], dtype=np.float32).reshape(-1, width),
+        material.centre,
+    ):
+        np.save(file, vectors, allow_pickle=False)
+    entries = [(entry.document, list(entry.passages)) for entry in material.entries]
+    asked = [(one.id, one.question, one.at) for one in material.asked]
+    texts = _Texts(entries, list(material.documents), material.today, asked, material.encoder_id)
+    file.write(_TEXTS.dump_json(texts))
     file.flush()
     file.seek(0)
+
+
+def _read(file: IO[bytes]) -> Material:
+    vectors, asked, centre = (np.load(file, allow_pickle=False) for _ in range(3))
+    texts = _TEXTS.validate_json(file.read())
+    ends = np.cumsum([0, *(len(passages) for _, passages in texts.entries)]).tolist()
+    return Material(
+        [
+            Entry(document, passages, vectors[start:end])
+            for (document, passages), start, end in zip(texts.entries, ends, ends[1:], strict=False)
+        ],
+        texts.documents,
+        texts.today,
+        [Asked(*one, vector) for one, vector in zip(texts.asked, asked, strict=True)],
+        centre,
+        texts.encoder_id,
+    )
 
 
 def _main() -> None:
@@ -94,14 +137,9 @@ def _main() -> None:
     # Whatever a library prints must not get among what is written.
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    # Pickled by the process that started this one.
-    material = pickle.load(sys.stdin.buffer)  # noqa: S301
     with answer:
-        answer.write(pickle.dumps(look(material)))
+        answer.write(_SEEN.dump_json(look(_read(sys.stdin.buffer))))
 
 
 if __name__ == "__main__":
-    # Not as __main__: what is pickled must have the names that the other side knows.
-    from kb.health import look as itself
-
-    itself._main()
+    _main()

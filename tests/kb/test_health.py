@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from kb.answer_log import AnswerLog
 from kb.documents import Document, NewDocument, Passage
 from kb.errors import KbError
 from kb.health import claims
+from kb.health import look as room
 from kb.health.contradictions import contradictions
 from kb.health.dates import never_hit, run_out
 from kb.health.duplicates import duplicates
@@ -601,6 +604,24 @@ async def test_the_look_runs_in_a_process_of_its_own() -> None:
     seen = await look_elsewhere(material)
     assert seen == look(material)
     assert [finding.kind for finding in seen.findings] == ["contradiction", "duplicate"]
+
+
+def test_the_process_of_its_own_gets_all_that_there_is() -> None:
+    one = entry("a", "护照收费", "普通护照每本收费120元。", valid_to=TODAY, owner="张三")
+    draft = replace(one.document, id="b", status="draft", updated_at=now())
+    full = Material([one], [one.document, draft], TODAY, asked("猫证", "狗证"), one.vectors[0], "hash-1")
+    for material in (full, Material([], [], TODAY, [], np.zeros(1, dtype=np.float32))):
+        with tempfile.TemporaryFile() as file:
+            room._write(material, file)
+            got = room._read(file)
+        assert (got.documents, got.today, got.encoder_id) == (material.documents, TODAY, material.encoder_id)
+        for mine, theirs in zip(got.entries, material.entries, strict=True):
+            assert (mine.document, mine.passages) == (theirs.document, theirs.passages)
+            assert np.array_equal(mine.vectors, theirs.vectors)
+        for mine, theirs in zip(got.asked, material.asked, strict=True):
+            assert (mine.id, mine.question, mine.at) == (theirs.id, theirs.question, theirs.at)
+            assert np.array_equal(mine.vector, theirs.vector)
+        assert np.array_equal(got.centre, material.centre)
 
 
 async def test_a_sentence_that_cannot_be_read_is_left_out_and_counted(

@@ -111,6 +111,11 @@ def test_a_new_document_takes_the_place_of_an_old_one(open_as: Open, workbench: 
     page.get_by_role("button", name="确定失效").click()
     expect(page.get_by_text("还没有过完")).to_be_visible()
     page.get_by_role("button", name="取消").click()
+    page.get_by_role("button", name="取消").wait_for(state="hidden")
+    for text in ("房租咋提", "租房提钱"):
+        page.get_by_label("居民的问法").fill(text)
+        page.get_by_role("button", name="添加问法").click()
+        expect(page.locator(".feedback-card").get_by_text(text)).to_be_visible()
     page.get_by_role("button", name="由新文件替代").click()
     look(page, "document-supersede")
     page.get_by_label("新文件（须已发布）").click()
@@ -133,9 +138,17 @@ def test_a_new_document_takes_the_place_of_an_old_one(open_as: Open, workbench: 
     expect(page.locator(".answer")).to_contain_text("租房提取办法")
     expect(page.locator(".answer")).not_to_contain_text("新办法")
 
+    page.goto("/staff/knowledge/rent-2026")
+    page.get_by_label("居民的问法").fill("房租咋提")
+    page.get_by_role("button", name="添加问法").click()
+    expect(page.get_by_text("这个问法已经在这里了")).to_be_visible()
     page.goto("/staff/knowledge/rent")
     page.get_by_role("button", name="撤销替代").click()
+    expect(page.get_by_text("已撤销替代，失效日期恢复为替代之前的。")).to_be_visible()
+    expect(page.get_by_text("有人改动过的还留在那里，请核对：《住房公积金租房提取新办法》1 个。")).to_be_visible()
     expect(page.get_by_text("已发布", exact=True)).to_be_visible()
+    copies = rows(workbench, "SELECT text FROM kb_phrasings WHERE document_id = 'rent-2026'")
+    assert copies == [("房租咋提",)]
     assert rows(workbench, "SELECT status, valid_to, superseded_by FROM kb_documents WHERE id = 'rent'") == [
         ("published", None, None)
     ]

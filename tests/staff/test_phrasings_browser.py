@@ -19,6 +19,19 @@ def stored(workbench: Workbench) -> list[tuple[str, str | None, str, str]]:
         return database.execute("SELECT document_id, label, text, source FROM kb_phrasings ORDER BY id").fetchall()
 
 
+def put(workbench: Workbench, label: str, *texts: str) -> None:
+    """These phrasings of the document "rent", and no others."""
+    with sqlite3.connect(workbench.database, timeout=30) as database:
+        database.execute("DELETE FROM kb_phrasings")
+        for text in texts:
+            (vector,) = PairEncoder().embed([text], "query")
+            database.execute(
+                "INSERT INTO kb_phrasings (document_id, label, text, source, actor, created_at, embedding, encoder)"
+                " VALUES ('rent', ?, ?, 'staff', 'editor', '2026-11-22 08:00:00.000000', ?, ?)",
+                (label, text, vector.astype("<f2").tobytes(), PairEncoder.encoder_id),
+            )
+
+
 def audited(workbench: Workbench, event: str) -> int:
     with sqlite3.connect(workbench.database, timeout=30) as database:
         found = database.execute("SELECT count(*) FROM audit WHERE event = ?", (event,)).fetchone()
@@ -51,29 +64,40 @@ def test_an_editor_adds_and_deletes_a_phrasing(open_as: Open, workbench: Workben
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_those_whose_place_is_gone_are_put_to_another(open_as: Open, workbench: Workbench, width: int) -> None:
-    with sqlite3.connect(workbench.database, timeout=30) as database:
-        database.execute("DELETE FROM kb_phrasings")
-        for text in ("房租能拿那个钱交不", "租房咋提钱"):
-            (vector,) = PairEncoder().embed([text], "query")
-            database.execute(
-                "INSERT INTO kb_phrasings (document_id, label, text, source, actor, created_at, embedding, encoder)"
-                " VALUES ('rent', '第九条', ?, 'staff', 'editor', '2026-11-22 08:00:00.000000', ?, ?)",
-                (text, vector.astype("<f2").tobytes(), PairEncoder.encoder_id),
-            )
+    put(workbench, "第九条（原）", "房租能拿那个钱交不", "租房咋提钱")
     page = open_as("editor", width)
     page.goto("/staff/knowledge/rent")
     expect(page.get_by_text("条款已不存在，没有用到")).to_be_visible()
+    expect(page.get_by_text("标有“（原）”的是改版以前的条款")).to_be_visible()
     page.get_by_role("button", name="改到这一条").click()
     expect(page.get_by_text("请先选这些问法该写在哪一条。")).to_be_visible()
-    page.get_by_role("combobox", name="“第九条”的问法改写在哪一条").click()
+    page.get_by_role("combobox", name="“第九条（原）”的问法改写在哪一条").click()
     page.get_by_role("option", name="第二条").click()
     picture(page, f"phrasings-lost-{width}")
     fits(page)
     page.get_by_role("button", name="改到这一条").click()
     expect(page.get_by_text("已改写 2 个问法的位置")).to_be_visible()
     expect(page.get_by_text("条款已不存在，没有用到")).to_have_count(0)
+    expect(page.get_by_text("标有“（原）”的是改版以前的条款")).to_have_count(0)
     assert {(document, label) for document, label, _, _ in stored(workbench)} == {("rent", "第二条")}
     assert audited(workbench, "kb.phrasing_move") > 0
+
+
+def test_one_that_a_colleague_deleted_meanwhile_is_told_and_the_others_are_put(
+    open_as: Open, workbench: Workbench
+) -> None:
+    put(workbench, "第九条（原）", "房租能拿那个钱交不", "租房咋提钱")
+    page = open_as("editor")
+    page.goto("/staff/knowledge/rent")
+    page.get_by_role("combobox", name="“第九条（原）”的问法改写在哪一条").click()
+    page.get_by_role("option", name="第二条").click()
+    with sqlite3.connect(workbench.database, timeout=30) as database:
+        database.execute("DELETE FROM kb_phrasings WHERE text = '租房咋提钱'")
+    page.get_by_role("button", name="改到这一条").click()
+    expect(page.get_by_text("刚被同事删除，没有改写：“租房咋提钱”")).to_be_visible()
+    expect(page.get_by_text("已改写 1 个问法的位置")).to_be_visible()
+    assert [(label, text) for _, label, text, _ in stored(workbench)] == [("第二条", "房租能拿那个钱交不")]
+    picture(page, "phrasings-one-gone")
 
 
 def test_a_tried_question_is_kept_at_the_hit(open_as: Open, workbench: Workbench) -> None:

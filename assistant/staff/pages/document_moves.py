@@ -11,6 +11,7 @@ from assistant.staff.pages.visit import Visit
 from kb import lifecycle
 from kb.documents import Document
 from kb.lifecycle import Role, Transition
+from kb.phrasings import Phrasings, told_of_left_behind
 
 _KINDS = {"publish": "primary", "resume": "primary", "suspend": "danger", "expire": "danger"}
 _SAID = {
@@ -56,9 +57,19 @@ class Moves:
             self.id, transition.operation, by=self.visit.user.name, successor=successor, until=until
         )
         await self.visit.audit(f"kb.{transition.operation}", self.id)
+        left = await self._left_behind(transition)
         self._dialog.close()
-        await self._done(document)
+        # Before the page is drawn anew: the button goes, and nothing can be said in its place any more.
         ui.notify(_said(transition, document), type="positive", position="top")
+        if left:
+            told = told_of_left_behind(left)
+            ui.notify(told, type="warning", position="top", timeout=8000, close_button="知道了")
+        await self._done(document)
+
+    async def _left_behind(self, transition: Transition) -> dict[str, int]:
+        if transition.operation not in lifecycle.CHANGES_SUCCESSOR:
+            return {}
+        return await Phrasings(self.visit.services.db, self.visit.services.reader).left_behind(self.id)
 
     async def _ask_for_successor(self, document: Document, transition: Transition) -> None:
         kb = self.visit.services.kb

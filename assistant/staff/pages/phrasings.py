@@ -54,6 +54,12 @@ class PhrasingCard:
         with self._list:
             if not found:
                 Text("p", "还没有问法。", "muted")
+            if any(not one.used and (one.label or "").endswith(places.FORMER) for one in found):
+                Text(
+                    "p",
+                    f"标有“{places.FORMER}”的是改版以前的条款，现在的文件里没有了；它一旦恢复，问法自动回到原处。",
+                    "muted",
+                )
             for place in dict.fromkeys((one.label, one.used) for one in found):
                 self._draw_place(place, [one for one in found if (one.label, one.used) == place])
 
@@ -94,10 +100,16 @@ class PhrasingCard:
             async def attach() -> None:
                 if target.value == _NOWHERE:
                     raise BadInput("请先选这些问法该写在哪一条。")
-                ids = [one.id for one in found]
-                number = await _phrasings(self.visit).attach(ids, target.value or None, by=self.visit.user.name)
-                await self.visit.audit("kb.phrasing_move", f"{self.id} {number}")
-                ui.notify(f"已改写 {number} 个问法的位置，下一个提问就会用到。", type="positive", position="top")
+                texts = {one.id: one.text for one in found}
+                done = await _phrasings(self.visit).attach(list(texts), target.value or None, by=self.visit.user.name)
+                await self.visit.audit("kb.phrasing_move", f"{self.id} {done.moved}")
+                if done.moved:
+                    said = f"已改写 {done.moved} 个问法的位置，下一个提问就会用到。"
+                    ui.notify(said, type="positive", position="top")
+                if done.gone:
+                    named = "、".join(f"“{texts[id_]}”" for id_ in done.gone)
+                    told = f"刚被同事删除，没有改写：{named}"
+                    ui.notify(told, type="warning", position="top", timeout=8000, close_button="知道了")
                 await self.draw()
 
             button("改到这一条", self.visit.step(attach))
