@@ -1,9 +1,6 @@
 """Vectors of many passages at once, for an import on the command line.
 
-One passage is one pass of the encoder, on as many threads as there are cores. With eight-bit arithmetic a batch is no
-faster (its passages are padded to the longest), and its vectors differ a little with what else was in it, because the
-scale of the numbers is taken over the batch; alone, a passage has one vector, as a question has. Figures:
-`benchmarks/kb_import.py`.
+One passage is one pass of the encoder, on as many threads as there are cores. Figures: `benchmarks/kb_import.py`.
 """
 
 import json
