@@ -30,6 +30,19 @@ _SAME_DANGER = timedelta(minutes=30)
 _CLOSED = ("已结案", "已撤单", "待回访")
 _AWAY = "工单系统这会儿没有响应，请一定先打上面的电话。我给您留着记录，也可以转人工。"
 _DRAFT_IS_OPEN = "刚才那件事还没登记完，等您方便的时候可以继续。"
+_LATE = frozenset(
+    f"action_{name}"
+    for name in (
+        *("affirm", "deny", "cancel", "fallback", "city_question", "request_human"),
+        *("urge_ticket", "ticket_progress", "ticket_detail"),
+    )
+)
+"""Actions before which what could not be filed is tried again; the others do so themselves, or are about another
+matter."""
+_TAKEN_BACK = "好的，是误报就放心了，这件事不登记。要是又有危险，请马上打上面的电话，也马上告诉我。"
+_FALSE_ALARM = re.compile(r"误报|虚惊|没(?:有)?(?:着火|起火|漏气|爆炸|危险)|(?:看|听|弄|搞|闻)错了")
+_SAYS_MORE = ("cancel", "deny", "ticket_urge", "inform_contact", "inform_detail")
+"""What is said with these goes into the ticket of the danger, too."""
 _STILL_AWAY = "工单系统还是没有响应，请一定先打电话求助。您说的我都留着，也可以转人工。"
 
 # The first that fits decides; a gas bottle on fire is a fire, and gas poisoning is told as gas.
@@ -176,10 +189,12 @@ async def _file_unfiled(
         if not message.get("understanding"):
             continue
         told = replace(turn, message=await told_at_once.as_request(message, services))
-        ticket = next((ticket for ticket in filed if _is_same(told.text, ticket)), None)
+        where = _where(danger, place, services, corrects=corrects)
+        alike = (one for one in filed if _is_same(told.text, one) and not _is_elsewhere(where, one, services))
+        ticket = next(alike, None)
         more = [danger["turn"]] if ticket and told.text != ticket.description else []
         if ticket is None:
-            ticket = await _filed(told, services, danger["key"], _where(danger, place, services, corrects=corrects))
+            ticket = await _filed(told, services, danger["key"], where)
             filed.append(ticket)
         for number in (*more, *danger["more"]):
             text = str(turn.told(number).get("text"))
@@ -205,6 +220,10 @@ async def _filed(told: Turn, services: ActionServices, key: str, place: str | No
                 await services.tickets.add_supplement(ticket.number, text, key=f"{key}:place", actor="resident")
             return ticket
     return await services.tickets.submit(draft, key=key, actor="resident")
+
+
+def _is_elsewhere(place: str | None, ticket: TicketView, services: ActionServices) -> bool:
+    return bool(place and ticket.place) and places.is_elsewhere(str(place), str(ticket.place), services.city)
 
 
 def _where(danger: Mapping[str, Any], place: str | None, services: ActionServices, *, corrects: bool) -> str | None:
@@ -242,6 +261,29 @@ async def _try_again(
         reply.put(danger_unfiled=[first, *others])
         reply.say(_STILL_AWAY, "转人工")
         return None
+
+
+async def file_late(action: str, turn: Turn, services: ActionServices, reply: Reply) -> bool:
+    """Before an action: create the tickets of dangers that have none yet, whatever was said; whether there were any.
+
+    What the resident takes back as a false alarm gets no ticket.
+    """
+    if action not in _LATE or not _unfiled(turn):
+        return False
+    await _file_late(turn, services, reply)
+    return True
+
+
+async def _file_late(turn: Turn, services: ActionServices, reply: Reply) -> None:
+    if _is_taken_back(turn):
+        reply.put(danger_unfiled=None, danger_ticket=None, danger_place=None)
+        reply.say(_TAKEN_BACK, "转人工")
+    else:
+        await _try_again(turn, services, reply, None, more=turn.intent in _SAYS_MORE)
+
+
+def _is_taken_back(turn: Turn) -> bool:
+    return turn.intent in ("cancel", "deny") and _FALSE_ALARM.search(turn.text) is not None
 
 
 # --- the place ------------------------------------------------------------------------------------------------------
@@ -323,9 +365,11 @@ async def _take(turn: Turn, services: ActionServices, reply: Reply) -> None:
 async def close(turn: Turn, services: ActionServices, reply: Reply) -> None:
     """Add the place to the ticket, and come back to a draft that the danger interrupted."""
     number, place = turn.slots.get("danger_ticket"), turn.slots.get("danger_place")
-    if _unfiled(turn) and turn.intent != "report_danger":
+    if _unfiled(turn) and _is_taken_back(turn):
+        await _file_late(turn, services, reply)
+    elif _unfiled(turn) and turn.intent != "report_danger":
         where = str(place) if place and place != UNKNOWN_PLACE else None
-        more = where is not None and len(turn.text) > len(where) + _MORE_THAN_A_PLACE_CHARS
+        more = len(turn.text) > len(where) + _MORE_THAN_A_PLACE_CHARS if where else turn.intent in _SAYS_MORE
         if await _try_again(turn, services, reply, where, more=more):
             reply.say("请先保证自己安全，情况有变化随时告诉我。", "转人工")
     # In the turn that opened the ticket the place went with it.

@@ -154,7 +154,9 @@ def build_router(services: ActionServices, secret: str) -> APIRouter:
             raise UnknownAction
         started = time.perf_counter()
         turn, reply = Turn.of(call), Reply()
-        await handler(turn, services, reply)
+        late = await danger.file_late(call.next_action, turn, services, reply)
+        if not late or call.next_action == "action_request_human":
+            await handler(turn, services, reply)
         log.debug("action_run", action=call.next_action, ms=round((time.perf_counter() - started) * 1000, 1))
         return JSONResponse(reply.as_dict())
 

@@ -13,6 +13,7 @@ from assistant.tickets.place_keys import Relation, Spot, compare, spot_of
 
 _NUMERAL = re.compile(r"[零〇一二三四五六七八九两十][零〇一二三四五六七八九两十百千]*")
 _NUMBER = re.compile(r"\d+(?![\d区县])")  # 二七区 has none
+_TELLS_APART = re.compile(r"[东西南北前后左右内外负甲乙丙丁A-Za-z]|-(?=\d)|对面|门口|楼顶|附近|旁")
 _BLANKS = re.compile(r"[\s，,、。.“”\"'《》]+")
 
 
@@ -30,7 +31,7 @@ def settled(known: str | None, told: str, city: City) -> str:
 
 def corrected(known: str | None, told: str, city: City) -> str:
     """As `settled`, where `told` is to replace the place: also by one that says less."""
-    if known is None or are_one(told, known, city):
+    if known is None or not told or _plain(told) == _plain(known):
         return known or told
     return reading.with_house(known, told) if reading.is_only_a_house(told) else told
 
@@ -55,6 +56,8 @@ def says_no_more(told: str, known: str, city: City) -> bool:
     if _holds(before, said):
         return True
     if _holds(said, before) or not _numbers(said) <= _numbers(before):
+        return False
+    if not set(_TELLS_APART.findall(said)) <= set(_TELLS_APART.findall(before)):
         return False
     mine, hers = _spot(told, city), _spot(known, city)
     named = all(name in hers.names or name in hers.written for name in mine.names)

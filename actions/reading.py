@@ -22,7 +22,7 @@ _HOTLINE = re.compile(r"(?<!\d)(?:400|800)[-\s]?\d{3}[-\s]?\d{4}(?!\d)")
 _PLACE_LEAD = re.compile(
     r"^(?:(?:[哦噢呃]|嗯+|(?:好的?|是的?|对|那个|具体)[，,、\s]+)[，,、\s]*"
     r"|(?:好的?|是的?|对|那个|具体)?(?:(?:具体)?(?:地址|地点|位置|地方(?=就?[是在]|[为:：\s]))(?:就?是|在|为|[:：])?"
-    r"|(?:[我俺咱]们?)?家?(?:就(?![业医诊])|还是|是(?!的)|在(?!建(?:小区|工地|工程|项目|楼|的|中))|住(?!建[局委厅部]|[院房宅友])|位于)+)[\s:：，,]*)+"
+    r"|(?:[我俺咱]们?)?家?(?:就(?![业医诊学餐])|还是|是(?!的)|在(?!建(?:小区|工地|工程|项目|楼|的|中))|住(?!建[局委厅部大]|[院房宅友总])|位于)+)[\s:：，,]*)+"
 )
 _PLACE_TAIL = re.compile(r"(?:这里|这儿|那里|那儿|这边|那边)?(?:吧|呢|啊|呀|哈|的)?$")
 _PLACE_SIGN = re.compile(
@@ -98,7 +98,7 @@ _INTRODUCES = re.compile(
 )
 # Somebody else, also in a message that is read as one about the contact: 我联系过物业王主任; 物业不管，叫…; 王强的妈妈.
 _OF_SOMEBODY_ELSE = re.compile(
-    r"(?:联系(?!人|电话|方式|手机|号码)|[找问打]过)[^，,。；;！!\s]*$|^[^我俺姓]*[，,。；;！!、\s]叫[^，,。；;！!、\s]*$"
+    r"(?:联系(?!人|电话|方式|手机|号码)|[找问打]过)[^，,。；;！!\s]*$|^(?=[^，,。；;！!、\s]*[\u4e00-\u9fff]{3})(?!您?你?好)[^我俺姓]*[，,。；;！!、\s]叫[^，,。；;！!、\s]*$"
     r"|被[反投][映诉]人[^，,。；;！!、]*$"
 )
 _BELONGS_TO = re.compile(r"的(?!电话|手机|号|联系|名)[\u4e00-\u9fff]{2}")
@@ -107,10 +107,16 @@ _SOMEBODY = "某某"
 _OWN_NUMBER = re.compile(
     r"(?:(?:^|[^\u4e00-\u9fff]|[我俺]的?|本人|联系|某某的?)(?:电话|手机|号码?|手机号码?|联系方式)(?:号码?)?(?:是|为)?|某某|[我俺]是?)[:：，,、\s]{0,2}$"
 )
+_LEAVES_A_NUMBER = re.compile(r"(?:留(?:个|一个|下)?|打我|联系我|找我)(?:的?(?:电话|手机|号码?))?吧?[:：，,、\s]{0,2}$")
 _THEN_A_NUMBER = re.compile(r"[，,、:：\s]{0,2}(?:的?(?:电话|手机|号码)|1\d{2}[\d*])")
+_NAME = r"(?:真?实?姓名|名字|真名|大名|身份)"
+# One's own wish, not what somebody else does: 有人匿名发短信, 保安不登记姓名, 小票不写名字.
 _ANONYMOUS = re.compile(
-    r"匿名|不(?:想|要|愿意?)?(?:留|透露|公开)(?:姓名|名字|身份|真名)"
-    r"|(?:不|别|勿)(?:想|要|愿意?|能|准|许)?(?:再)?(?:写|留|登记?|填|记|提|用|出现|显示)[上出]?(?:[我俺]们?|本人|自己)?的?(?:真?实?姓名|名字|真名|大名|姓名)"
+    r"(?<!有人)(?<![他她它被])(?<!对方)匿名(?![电短]|信[^息访]|者|群|评论)"
+    rf"|(?:^|[，,。；;！!、\s]|[我俺咱]|我们|本人|想|请|可以|能)不(?:想|要|愿意?)?(?:留|透露|公开){_NAME}"
+    r"|(?:别|勿|不要|不想|不愿意?|不能|不准|不许|[我俺咱]不|我们不|本人不|可以不|^不)(?:要|想|再|能)?"
+    rf"(?:写|留|登记?|填|记|提|用|出现|显示)[上出]?(?:[我俺]们?|本人|自己)?的?{_NAME}"
+    rf"|不(?:再)?(?:写|留|登记?|填|记|提|用|出现|显示)[上出]?(?:[我俺]们?|本人|自己)的?{_NAME}"
 )
 _NOT_ANONYMOUS = re.compile(r"(?:不|别|不用|不要|不想|不需要|无需)匿名|实名")
 _CONFIDENTIAL = re.compile(
@@ -321,6 +327,13 @@ def refuses_contact(text: str) -> bool:
 
 def wants_anonymity(text: str) -> bool:
     return bool(_ANONYMOUS.search(text)) and not _NOT_ANONYMOUS.search(text)
+
+
+def gives_own_number(heard: Heard) -> bool:
+    """Whether a number is told as the writer's own: 还是留个电话吧138****5678, 打我138****5678."""
+    phone = phone_in(heard)
+    before = heard.text[: heard.text.find(phone)] if phone else ""
+    return bool(phone) and bool(_OWN_NUMBER.search(before) or _LEAVES_A_NUMBER.search(before))
 
 
 def wants_confidentiality(text: str) -> bool:

@@ -497,7 +497,8 @@ def _extras(turn: Turn, city: City) -> dict[str, Any]:
     if _is_another_matter(turn, city):
         return {"waiting_matters": several.with_another(turn.slots, turn.heard)}
     found = _volunteered(turn.heard)
-    gives_one = turn.intent in ("inform_contact", "correct") or found.get("contact") == ANONYMOUS
+    own = turn.intent in ("inform_contact", "correct") or reading.gives_own_number(turn.heard)
+    gives_one = own or found.get("contact") == ANONYMOUS
     if turn.slots.get("contact") == ANONYMOUS and not gives_one:
         found.pop("contact", None)  # somebody else's number in what is told
     if turn.slots.get("event_time") is not None and turn.intent not in ("inform_detail", "correct"):
@@ -547,6 +548,8 @@ def _corrections(turn: Turn, city: City) -> dict[str, Any]:
         return {"event_time": value}
     if turn.intent == "correct" and value and named == "place":
         place = marked if marked and marked in value and len(value) > _PLACE_CHARS else reading.without_lead(value)
+        if not place:
+            return {}
         return {"place": places.corrected(known, place, city)}
     if marked and turn.intent in ("correct", "deny"):
         return {"place": places.corrected(known, marked, city)}

@@ -191,3 +191,38 @@ async def test_a_draft_goes_on_after_it(talk: Talk) -> None:
     answer = await talk.say("继续登记")
     (ticket,) = await filed(talk)
     assert ticket.place == PLACE and ticket.number in answer and "联系电话" in answer
+
+
+@pytest.mark.parametrize(
+    ("words", "intent"),
+    [
+        ("好的", "affirm"),
+        ("怎么还没人来", "ticket_urge"),
+        ("查一下进度", "ticket_status"),
+        ("知道了", "thanks"),
+        ("呃", "nlu_fallback"),
+    ],
+)
+async def test_whatever_is_said_next_brings_the_ticket(talk: Talk, words: str, intent: str) -> None:
+    with away(talk):
+        await talk.say("经三路26号着火了", "report_danger", place="经三路26号")
+    answer = await talk.say(words, intent)
+    (ticket,) = await filed(talk)
+    assert ticket.place == "经三路26号" and ticket.number in answer and "还没有登记" not in answer
+
+
+@pytest.mark.parametrize(("place", "intent"), [(None, "cancel"), ("经三路26号", "cancel"), ("经三路26号", "deny")])
+async def test_a_false_alarm_gets_no_ticket(talk: Talk, place: str | None, intent: str) -> None:
+    with away(talk):
+        await talk.say(f"{place or ''}着火了", "report_danger", **({"place": place} if place else {}))
+    assert "不登记" in await talk.say("不用了，没着火，是误报", intent)
+    await begin(talk)
+    assert await filed(talk) == []
+
+
+async def test_two_fires_are_two_tickets(talk: Talk) -> None:
+    with away(talk):
+        await talk.say("经三路26号着火了", "report_danger", place="经三路26号")
+        await talk.say("农业路5号也着火了", "report_danger", place="农业路5号")
+    await talk.say("好的", "affirm")
+    assert {ticket.place for ticket in await filed(talk)} == {"经三路26号", "农业路5号"}

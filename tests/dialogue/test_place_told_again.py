@@ -102,3 +102,25 @@ async def test_a_better_place_told_in_passing_is_taken(talk: Talk) -> None:
     await to_contact(talk, "花园路")
     await talk.say("就是花园路85号院", "inform_place", place="花园路85号院")
     assert "地点：花园路85号院\n" in await talk.say("匿名")
+
+
+@pytest.mark.parametrize(
+    ("known", "right"),
+    [
+        ("风情路12号", "丰庆路12号"),
+        ("地铁1号线会展中心站A口", "地铁1号线会展中心站B口"),
+        ("花园路85号院北侧", "花园路85号院南侧"),
+        ("花园小区东3号楼", "花园小区西3号楼"),
+    ],
+)
+async def test_a_correction_is_taken_however_like_the_place_is(talk: Talk, known: str, right: str) -> None:
+    await to_contact(talk, known)
+    await talk.say("匿名")
+    assert f"地点：{right}" in await talk.say(f"地址写错了，应该是{right}", "correct", place=right)
+
+
+async def test_a_correction_without_a_place_asks_again(talk: Talk) -> None:
+    await to_contact(talk, EXACT)
+    await talk.say("匿名")
+    assert "发生在哪里" in await talk.say("地址不对，应该是在", "correct")
+    assert "地点：经三路26号" in await talk.say("经三路26号", "inform_place", place="经三路26号")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from actions import reading
 from assistant.tickets.model import TicketDraft
 from tests.dialogue.conftest import Talk
 from tests.dialogue.test_conversations import HOUSING, MUNICIPAL, PLACE, begin, submitted, to_summary
@@ -132,3 +133,27 @@ async def test_somebody_who_was_spoken_to_is_not_the_contact(talk: Talk, words: 
     await talk.say(words, "inform_contact", name="焦经理")
     answer = await talk.say("138****5678", "inform_contact", phone="138****5678")
     assert "联系方式：138****5678" in answer
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "有人匿名发短信说要烧我家",
+        "有人泼油漆不留姓名，还堵门",
+        "保安不登记姓名就放外人进来",
+        "外卖小票也不写名字，单子上啥都没有",
+        "匿名电话骚扰我",
+        "他匿名举报我",
+    ],
+)
+def test_that_others_stay_unnamed_is_no_wish(words: str) -> None:
+    assert not reading.wants_anonymity(words)
+
+
+async def test_a_number_after_all_is_taken(talk: Talk) -> None:
+    await begin(talk)
+    await talk.say("匿名")
+    await talk.say("还是留个电话吧138****5678", "affirm", phone="138****5678")
+    await talk.say("确认提交")
+    (draft,) = drafts(talk)
+    assert draft.phone is not None
