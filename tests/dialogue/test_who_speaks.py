@@ -157,3 +157,22 @@ async def test_a_number_after_all_is_taken(talk: Talk) -> None:
     await talk.say("确认提交")
     (draft,) = drafts(talk)
     assert draft.phone is not None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "我是花园小区业主王强，家里座机65121234，物业不管电梯",
+        "我叫王强（65121234），物业不管电梯",
+        "我是居民王强，请回电65121234，物业不管电梯",
+        "我叫王强，我的微信号65121234，物业不管电梯",
+    ],
+)
+def test_an_account_is_told_without_who_tells_it(words: str) -> None:
+    told = reading.without_identity(words, {"王强"}, {"65121234"})
+    assert "王强" not in told and "65121234" not in told and told.endswith("物业不管电梯")
+
+
+def test_what_others_are_called_stays() -> None:
+    told = "业主王强在楼道堆杂物，物业电话65121234没人接"
+    assert reading.without_identity(told, {"王强"}, {"65121234"}) == told
